@@ -1,0 +1,1 @@
+"""Experiments: absl entry points that compute, store and draw the figures."""

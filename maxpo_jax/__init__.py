@@ -1,0 +1,1 @@
+"""Policy gradients for max@K and pass@K in JAX."""
