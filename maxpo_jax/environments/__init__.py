@@ -1,0 +1,1 @@
+"""Environments, which know nothing of estimators."""
