@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ YELLOW = "#B5A400"
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 PURPLE = "#CC79A7"
+
+INCHES_PER_LEGEND_ROW = 0.16
 
 PAPER: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -163,6 +166,8 @@ def shared_legend(
 ) -> Legend:
     """One legend below all panels, outside the data, each label once.
 
+    The figure grows by the height of the legend, so that the panels keep theirs.
+
     Args:
       figure: the figure.
       axes: axes whose labels are collected; None means all of the figure.
@@ -174,6 +179,8 @@ def shared_legend(
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     num_columns = num_columns or _columns_that_fit(figure, list(entries))
+    num_rows = math.ceil(len(entries) / num_columns)
+    figure.set_figheight(figure.get_figheight() + INCHES_PER_LEGEND_ROW * num_rows)
     properties: dict[str, Any] = {"loc": "outside lower center", "ncols": num_columns} | legend
     return figure.legend(list(entries.values()), list(entries), **properties)
 

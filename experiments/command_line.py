@@ -1,0 +1,99 @@
+"""Command lines: parsed, recorded without private paths, and answered with one line on mistakes."""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from experiments.configuration import MODES, PROJECT_ROOT
+from experiments.errors import UserError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+CONFIG_FIELD = re.compile(r"--?(no)?config\.")
+
+
+def common_flags() -> flags.FlagValues:
+    """Flags that every command has, in a set of their own: importing a command defines none."""
+    values = flags.FlagValues()
+    flags.DEFINE_boolean("help", False, "Show this help.", flag_values=values)
+    flags.DEFINE_enum("mode", "full", MODES, "Size of the run.", flag_values=values)
+    flags.DEFINE_string(
+        "out_dir", None, "Folder of the results, one folder in it each.", flag_values=values
+    )
+    flags.DEFINE_boolean(
+        "force", False, "Compute again what is stored already.", flag_values=values
+    )
+    return values
+
+
+def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Parse arguments into `values`; raises UserError for one that is not understood."""
+    try:
+        rest = values(["command", *arguments])[1:]
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split())) from error
+    if rest:
+        raise UserError(f"argument {rest[0]!r} is not understood: write --flag=value")
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separate `--config.field=value` from the other arguments."""
+    overrides = [argument for argument in arguments if CONFIG_FIELD.match(argument)]
+    others = [argument for argument in arguments if not CONFIG_FIELD.match(argument)]
+    return overrides, others
+
+
+def command(module: str, arguments: Sequence[str]) -> str:
+    """The command as one types it, from the root of the project."""
+    return shlex.join(["python", "-m", module, *arguments])
+
+
+def recorded_command(module: str, arguments: Sequence[str]) -> str:
+    """The command as it is stored: without the folder of results and without private paths.
+
+    Example:
+      >>> recorded_command("experiments.x", ["--mode=full", "--out_dir=/home/me/x", "--force"])
+      'python -m experiments.x --mode=full'
+    """
+    kept = without_flags(arguments, "out_dir", "force")
+    return command(module, [_public(argument) for argument in kept])
+
+
+def without_flags(arguments: Sequence[str], *names: str) -> list[str]:
+    """The arguments without the named flags and their values."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        name, has_value, _ = argument.lstrip("-").partition("=")
+        is_dropped = argument.startswith("-") and name.removeprefix("no") in names
+        if not (skip or is_dropped):
+            kept.append(argument)
+        skip = is_dropped and not has_value and name == "out_dir"
+    return kept
+
+
+def run_guarded(body: Callable[[], int], after_interrupt: Callable[[], str]) -> NoReturn:
+    """Run a command and exit with its status; mistakes and Ctrl-C give one line, no traceback."""
+    try:
+        status = body()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = USER_ERROR
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {after_interrupt()}", file=sys.stderr)
+        status = INTERRUPTED
+    sys.exit(status)
+
+
+def _public(argument: str) -> str:
+    flag, equals, value = argument.partition("=")
+    path = Path(value if equals else flag)
+    if not path.is_absolute():
+        return argument
+    public = path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path.name
+    return f"{flag}={public}" if equals else str(public)
