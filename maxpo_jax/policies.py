@@ -62,4 +62,5 @@ def sample(key: jax.Array, probs: jax.Array, shape: tuple[int, ...]) -> jax.Arra
     uniform = jax.random.uniform(key, shape, probs.dtype) * cumulative[-1]
     # The product may round up to the total, and what lies there has no probability left.
     last = jnp.searchsorted(cumulative, cumulative[-1], side="left")
-    return jnp.minimum(jnp.searchsorted(cumulative, uniform, side="right"), last).astype(jnp.int32)
+    found = jnp.searchsorted(cumulative, uniform, side="right", method="scan_unrolled")
+    return jnp.minimum(found, last).astype(jnp.int32)

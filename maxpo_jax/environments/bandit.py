@@ -12,11 +12,11 @@ class Bandit(NamedTuple):
 
     Attributes:
       rewards: [n] mean reward of each arm.
-      noise: [] standard deviation of the Gaussian noise on each pull.
+      noise: [] standard deviation of the Gaussian noise on each pull, None for none.
     """
 
     rewards: jax.Array
-    noise: jax.Array
+    noise: jax.Array | None = None
 
 
 def _gaussian(key: jax.Array, num_actions: int) -> jax.Array:
@@ -52,7 +52,7 @@ def make_bandit(key: jax.Array, family: str, num_actions: int, *, noise: float =
       key: a typed random key; it is consumed.
       family: one of `REWARD_FAMILIES`. Static.
       num_actions: n. Static.
-      noise: standard deviation of the noise on each pull.
+      noise: standard deviation of the noise on each pull; 0 for none. Static.
 
     Returns:
       A `Bandit` with n arms.
@@ -68,7 +68,8 @@ def make_bandit(key: jax.Array, family: str, num_actions: int, *, noise: float =
         raise ValueError(
             f"unknown reward family {family!r}: choose one of {', '.join(REWARD_FAMILIES)}."
         )
-    return Bandit(REWARD_FAMILIES[family](key, num_actions), jnp.asarray(noise, jnp.float32))
+    rewards = REWARD_FAMILIES[family](key, num_actions)
+    return Bandit(rewards, jnp.asarray(noise, rewards.dtype) if noise else None)
 
 
 def pull(key: jax.Array, bandit: Bandit, actions: jax.Array) -> jax.Array:
@@ -77,7 +78,7 @@ def pull(key: jax.Array, bandit: Bandit, actions: jax.Array) -> jax.Array:
     .. math:: R = r_a + \sigma \varepsilon, \qquad \varepsilon \sim N(0, 1)
 
     Args:
-      key: a typed random key; it is consumed.
+      key: a typed random key; it is consumed where there is noise.
       bandit: the bandit.
       actions: integer actions of any shape.
 
@@ -85,9 +86,10 @@ def pull(key: jax.Array, bandit: Bandit, actions: jax.Array) -> jax.Array:
       Rewards of the shape of `actions`.
 
     Example:
-      >>> bandit = Bandit(jnp.array([1.0, 2.0]), jnp.float32(0.0))
-      >>> pull(jax.random.key(0), bandit, jnp.array([1, 0])).tolist()
+      >>> pull(jax.random.key(0), Bandit(jnp.array([1.0, 2.0])), jnp.array([1, 0])).tolist()
       [2.0, 1.0]
     """
+    if bandit.noise is None:
+        return bandit.rewards[actions]
     noise = bandit.noise * jax.random.normal(key, actions.shape, bandit.rewards.dtype)
     return bandit.rewards[actions] + noise
