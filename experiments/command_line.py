@@ -41,6 +41,14 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
         raise UserError(f"argument {rest[0]!r} is not understood: write --flag=value")
 
 
+def flag_help(values: flags.FlagValues) -> str:
+    """One line per flag: what it does and its default."""
+    lines = [
+        f"  --{name}: {values[name].help} (default: {values[name].default})" for name in values
+    ]
+    return "\n".join(["flags:", *lines])
+
+
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Separate `--config.field=value` from the other arguments."""
     overrides = [argument for argument in arguments if CONFIG_FIELD.match(argument)]

@@ -197,11 +197,8 @@ def _out_dir(values: flags.FlagValues) -> str:
 
 def _help(experiment: Experiment, values: flags.FlagValues, config: ConfigDict) -> str:
     fields = "\n".join(f"  --config.{name}={value}" for name, value in sorted(config.items()))
-    flag_lines = "\n".join(
-        f"  --{name}: {values[name].help} (default: {values[name].default})" for name in values
-    )
     usage = command_line.command(experiment.module, [])
-    return f"{usage} [flags]\n\nflags:\n{flag_lines}\n\nfields of the config:\n{fields}"
+    return f"{usage} [flags]\n\n{command_line.flag_help(values)}\n\nfields of the config:\n{fields}"
 
 
 def _what_is_kept(experiment: Experiment, arguments: Sequence[str]) -> str:

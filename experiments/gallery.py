@@ -1,0 +1,75 @@
+"""The page beside the figures: each with its caption, its claims, and the command that makes it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.claims import Claim
+
+HEADER = """# Figures
+
+Written by `python -m experiments.reproduce`. Each figure is drawn from the `data.nc` beside it;
+its `manifest.json` says where the data come from.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One stored result, as the gallery shows it."""
+
+    name: str
+    caption: str
+    claims: Sequence[Claim]
+    manifest: dict[str, Any]
+
+
+def page(entries: Sequence[Entry]) -> str:
+    """The gallery as Markdown, with links relative to the folder of results."""
+    return "\n".join([HEADER, *map(_section, entries)])
+
+
+def _section(entry: Entry) -> str:
+    name = entry.name
+    files = f"[PDF]({name}/{name}.pdf) · [data]({name}/data.nc) · [manifest]({name}/manifest.json)"
+    return f"""## {name}
+
+![{name}]({name}/{name}.png)
+
+{entry.caption}
+
+{_claims_table(entry.claims)}
+
+Made by `{entry.manifest["command"]}` in {_duration(entry.manifest["wall_seconds"]["total"])} on
+{_device(entry.manifest["device"])}. {files}
+"""
+
+
+def _claims_table(claims: Sequence[Claim]) -> str:
+    rows = [
+        f"| {_cell(claim.sentence)} | {_cell(claim.measured)} | {claim.verdict} |"
+        for claim in claims
+    ]
+    return "\n".join(["| claim | measured | verdict |", "|---|---|---|", *rows])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|")
+
+
+def _duration(seconds: float) -> str:
+    """Wall time in words.
+
+    Example:
+      >>> _duration(3.21), _duration(75.0)
+      ('3.2 s', '1 min 15 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def _device(device: dict[str, Any]) -> str:
+    if device["platform"] == "cpu":
+        return f"{device['cores']} cores of {device['processor']}"
+    return f"{device['count']} x {device['kind']}"
