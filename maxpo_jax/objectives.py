@@ -44,7 +44,7 @@ def max_at_k(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.Array:
             "max_at_k: rewards and probs must both have shape [num_actions], got "
             f"{rewards.shape} and {probs.shape}; use jax.vmap for several distributions."
         )
-    rewards = rewards.astype(jnp.promote_types(rewards.dtype, probs.dtype))
+    rewards = rewards.astype(probs.dtype)
     order = jnp.argsort(rewards)
     ranked, ranked_probs = rewards[order], probs[order]
     tails = jnp.cumsum(ranked_probs[:0:-1])[::-1]

@@ -21,33 +21,30 @@ class RankWeights(NamedTuple):
 
     With R_(1) <= ... <= R_(B) and spacings d_m = R_(m+1) - R_(m), the sample of rank i gets
 
-    .. math:: A_{(i)} = a R_{(B)} + \sum_{m < i} w_m d_m + \sum_{m \ge i} l_m d_m.
-
-    A sample "wins" the spacing m when it lies above it. Samples above a spacing never get less
-    from it than samples below: w_m >= l_m.
+    .. math:: A_{(i)} = a R_{(B)} + \sum_{m=1}^{B-1} f_m d_m + \sum_{m < i} r_m d_m.
 
     Attributes:
-      winners: w, [..., B-1], the weight of spacing m for samples above it.
-      losers: l, [..., B-1], the weight of spacing m for samples below it.
+      rise: r, [..., B-1], what a sample gains from lying above spacing m. The kernel asks for
+        r_m >= 0: a better reward never has a worse advantage.
+      floor: f, [..., B-1], what spacing m gives to every sample.
       anchor: a, [...], the weight of the largest reward.
     """
 
-    winners: Scalars
-    losers: Scalars
+    rise: Scalars
+    floor: Scalars
     anchor: Scalars = 0.0
 
     def minus(self, other: "RankWeights", scale: Scalars = 1.0) -> "RankWeights":
         """Weights of `self - scale * other`, where `scale` belongs to the group."""
         return RankWeights(
-            self.winners - scale * other.winners,
-            self.losers - scale * other.losers,
-            self.anchor - (scale * other.anchor),
+            self.rise - scale * other.rise,
+            self.floor - scale * other.floor,
+            self.anchor - scale * other.anchor,
         )
 
     def centred(self, gap: Scalars, group_size: Scalars) -> "RankWeights":
-        """Weights of the advantages less their mean: spacing m is won by B - m samples of B."""
-        mean = ((group_size - gap) * self.winners + gap * self.losers) / group_size
-        return RankWeights(self.winners - mean, self.losers - mean, 0.0 * self.anchor)
+        """Weights of the advantages less their mean: B - m of B samples lie above spacing m."""
+        return RankWeights(self.rise, -(group_size - gap) / group_size * self.rise)
 
 
 WeightRule = Callable[[Scalars, Scalars, Scalars, SubsetProbability], RankWeights]
@@ -107,28 +104,46 @@ def weigh_spacings(rewards: jax.Array, weights: RankWeights) -> jax.Array:
     """
     ranked, unsort = sort_with_inverse(rewards)
     spacing = jnp.diff(ranked, axis=-1)
-    winners, losers = (_like(w, spacing) for w in (weights.winners, weights.losers))
+    rise, floor = (jnp.broadcast_to(w, spacing.shape) for w in (weights.rise, weights.floor))
     anchor = jnp.broadcast_to(weights.anchor, rewards.shape[:-1])
-    lowest = anchor * ranked[..., -1] + jnp.sum(losers * spacing, axis=-1)
-    climbed = _cumulative_sum_with_ties((winners - losers) * spacing, spacing > 0)
-    return unsort(lowest[..., None] + climbed)
+    shared = (anchor * ranked[..., -1])[..., None] + cumulative_sum(floor, spacing)[..., -1:]
+    climbed = _equal_along_ties(cumulative_sum(rise, spacing), spacing)
+    return unsort(shared + climbed)
 
 
-def _like(weights: jax.Array, spacing: jax.Array) -> jax.Array:
-    return jnp.broadcast_to(weights, spacing.shape)
+def cumulative_sum(weights: jax.Array, spacing: jax.Array) -> jax.Array:
+    """Cumulative sums of weights * spacing [..., N] -> [..., N + 1], precise to a rounding.
+
+    Each partial sum carries what its additions rounded away (Knuth's two-sum), without which the
+    error grows with the number of increments and exceeds that of their products.
+    """
+    # The choice keeps a compiler from fusing product and sum, which would make the two-sum see
+    # one product rounded and the next one exact.
+    increments = jnp.where(spacing > 0, weights * spacing, jnp.zeros((), spacing.dtype))
+
+    def add(
+        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        total = left[0] + right[0]
+        part = total - left[0]
+        lost = (left[0] - (total - part)) + (right[0] - part)
+        return total, left[1] + right[1] + lost
+
+    sums, lost = jax.lax.associative_scan(add, (increments, jnp.zeros_like(increments)), axis=-1)
+    first = jnp.zeros((*increments.shape[:-1], 1), increments.dtype)
+    return jnp.concatenate([first, sums + lost], axis=-1)
 
 
-def _cumulative_sum_with_ties(increments: jax.Array, distinct: jax.Array) -> jax.Array:
-    """Cumulative sum [..., B-1] -> [..., B] from 0 on, equal to the last bit along ties.
+def _equal_along_ties(sums: jax.Array, spacing: jax.Array) -> jax.Array:
+    """Non-decreasing sums [..., B], made equal to the last bit along ties.
 
     A parallel prefix sum adds up neighbours in different orders, so that adding zero may change
-    the last bit. The increments are non-negative: the running maximum over the first samples of
-    the runs of ties is the same sum, and constant along each run.
+    the last bit. The running maximum over the first samples of the runs of ties is the same sum,
+    and constant along each run.
     """
-    first = jnp.zeros((*increments.shape[:-1], 1), increments.dtype)
-    sums = jnp.cumsum(increments, axis=-1)
-    of_runs = jnp.where(distinct, sums, jnp.zeros((), sums.dtype))
-    return jnp.concatenate([first, jax.lax.cummax(of_runs, axis=of_runs.ndim - 1)], axis=-1)
+    first_of_runs = jnp.where(spacing > 0, sums[..., 1:], jnp.zeros((), sums.dtype))
+    climbed = jax.lax.cummax(first_of_runs, axis=sums.ndim - 1)
+    return jnp.concatenate([sums[..., :1], climbed], axis=-1)
 
 
 def weighted_advantages(

@@ -19,29 +19,27 @@ from maxpo_jax.spacings import RankWeights, rank_weights, weigh_spacings, weight
 
 def max_with_sample(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
     """Weights of u_i, the mean of max(R_i, max S) over the (K-1)-subsets S of the others."""
-    return RankWeights(winners=0.0 * m, losers=-P(m - 1, B - 1, K - 1), anchor=1.0)
+    overtaken = P(m - 1, B - 1, K - 1)
+    return RankWeights(rise=overtaken, floor=-overtaken, anchor=1.0)
 
 
 def max_without_sample(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
     """Weights of v_i, the mean of max S over the K-subsets S of the others."""
-    return RankWeights(winners=-P(m, B - 1, K), losers=-P(m - 1, B - 1, K), anchor=1.0)
+    above, below = P(m, B - 1, K), P(m - 1, B - 1, K)
+    return RankWeights(rise=below - above, floor=-below, anchor=1.0)
 
 
 def expected_improvement(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
     """Weights of EI_i, the mean of max(R_i - max S, 0) over (K-1)-subsets S; R_i at K = 1."""
     nobody_to_beat = P(0 * m, B - 1, K - 1)  # 1 at K = 1, else 0
-    return RankWeights(
-        winners=P(m, B - 1, K - 1) - nobody_to_beat,
-        losers=-nobody_to_beat,
-        anchor=P(0, B - 1, K - 1),
-    )
+    anchor = P(0, B - 1, K - 1)
+    return RankWeights(rise=P(m, B - 1, K - 1), floor=-nobody_to_beat, anchor=anchor)
 
 
 def _improvement_over_two_left_out(
     m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability
 ) -> RankWeights:
-    winners = B / (B - 1) * P(m - 1, B - 2, K - 1)
-    return RankWeights(winners, losers=0.0 * m).centred(m, B)
+    return RankWeights(B / (B - 1) * P(m - 1, B - 2, K - 1), floor=0.0 * m).centred(m, B)
 
 
 def _canonical(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
@@ -215,5 +213,4 @@ def expected_max_at_k(rewards: ArrayLike, k: Any, *, where: ArrayLike | None = N
 
 
 def _best_of_subset(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
-    missed = -P(m, B, K)
-    return RankWeights(winners=missed, losers=missed, anchor=1.0)
+    return RankWeights(rise=0.0 * m, floor=-P(m, B, K), anchor=1.0)

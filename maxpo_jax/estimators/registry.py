@@ -226,7 +226,8 @@ def prepare(
       fit: [...] False for groups with a reward that is not finite or with a K out of range.
     """
     working = jax.lax.stop_gradient(rewards)
-    working = working.astype(jnp.promote_types(working.dtype, jnp.float32))
+    if jnp.finfo(working.dtype).bits < 32:
+        working = working.astype(jnp.float32)
     if where is None:
         in_range = k_range.contains(k, rewards.shape[-1])
         fit = jnp.all(jnp.isfinite(working), axis=-1) & in_range
