@@ -24,7 +24,14 @@ def test_rewards_follow_their_family(family):
 def test_bernoulli_rewards_are_zero_or_one():
     rewards = np.asarray(make_bandit(jax.random.key(1), "bernoulli", 10_000).rewards)
     assert set(np.unique(rewards)) == {0.0, 1.0}
-    assert abs(rewards.mean() - 0.5) < 4 * 0.5 / 100
+    assert abs(rewards.mean() - 0.1) < 4 * np.sqrt(0.1 * 0.9) / 100
+
+
+def test_some_bernoulli_arm_is_better_than_another():
+    keys = jax.random.split(jax.random.key(0), 200)
+    rewards = jax.vmap(lambda key: make_bandit(key, "bernoulli", 2).rewards)(keys)
+    np.testing.assert_array_equal(rewards.sum(axis=1), 1)
+    assert 60 < rewards[:, 0].sum() < 140
 
 
 def test_every_family_is_tested():

@@ -24,7 +24,11 @@ def _gaussian(key: jax.Array, num_actions: int) -> jax.Array:
 
 
 def _bernoulli(key: jax.Array, num_actions: int) -> jax.Array:
-    return jax.random.bernoulli(key, 0.5, (num_actions,)).astype(jnp.float32)
+    rewards_key, arm_key = jax.random.split(key)
+    rewards = jax.random.bernoulli(rewards_key, 0.1, (num_actions,))
+    flipped = jnp.arange(num_actions) == jax.random.randint(arm_key, (), 0, num_actions)
+    all_equal = jnp.all(rewards == rewards[0])
+    return (rewards ^ (flipped & all_equal)).astype(jnp.float32)
 
 
 def _exponential(key: jax.Array, num_actions: int) -> jax.Array:
@@ -41,8 +45,9 @@ REWARD_FAMILIES: dict[str, Callable[[jax.Array, int], jax.Array]] = {
     "exponential": _exponential,
     "student_t": _student_t,
 }
-"""Name -> function (key, num_actions) -> [num_actions] rewards: standard normal; 0 or 1 with equal
-chance; exponential of mean 1; Student t with 3 degrees of freedom (heavy tails)."""
+"""Name -> function (key, num_actions) -> [num_actions] rewards: standard normal; 1 with chance 0.1,
+else 0, and one arm flipped where all are equal and nothing could be learnt; exponential of mean
+1; Student t with 3 degrees of freedom (heavy tails)."""
 
 
 def make_bandit(key: jax.Array, family: str, num_actions: int, *, noise: float = 0.0) -> Bandit:

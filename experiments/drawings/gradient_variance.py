@@ -1,0 +1,241 @@
+"""Figure, claims and caption of the gradient variance experiment, from its stored data alone."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from experiments import style
+from experiments.claims import Claim
+from experiments.configuration import stored_config
+from experiments.statistics import bootstrap_interval
+
+FAMILY_LABELS = {
+    "gaussian": "Gaussian",
+    "bernoulli": "Bernoulli",
+    "exponential": "exponential",
+    "student_t": "Student $t_3$",
+}
+VARIANCE = r"$\mathrm{tr}\,\mathrm{Cov}(g)$"
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """One row per reward family: variance against n, then against K for several n."""
+    config = stored_config(dataset)
+    num_rows, num_columns = dataset.sizes["reward_family"], 1 + len(config.num_actions_of_k_sweep)
+    figure, axes = style.grid_of_panels(
+        num_rows, num_columns, panel_width=2.1, panel_height=1.65, sharex="col"
+    )
+    for row, family in enumerate(dataset.reward_family.values):
+        of_family = dataset.sel(reward_family=family)
+        _draw_sizes(axes[row, 0], of_family, FAMILY_LABELS[str(family)])
+        for column, n in enumerate(config.num_actions_of_k_sweep, start=1):
+            _draw_ks(axes[row, column], of_family.variance_by_k.sel(num_actions_of_k_sweep=n))
+    style.panel_title(axes[0, 0], f"$B = {config.group_size}$, $K = {config.k}$")
+    for column, n in enumerate(config.num_actions_of_k_sweep, start=1):
+        style.panel_title(axes[0, column], f"$B = {config.group_size}$, $n = {n}$")
+        axes[-1, column].set_xlabel("$K$")
+    axes[-1, 0].set_xlabel("number of actions $n$")
+    style.shared_legend(figure)
+    return figure
+
+
+def _draw_sizes(ax: Axes, of_family: xr.Dataset, label: str) -> None:
+    _draw_curves(ax, of_family.num_actions.values, of_family.variance_by_size)
+    if "exact_variance" in of_family:
+        medians = of_family.exact_variance.median("instance")
+        for index, estimator in enumerate(of_family.estimator.values):
+            ax.plot(
+                of_family.exact_num_actions.values,
+                medians.sel(estimator=estimator).values,
+                linestyle="none",
+                marker="_",
+                markersize=9,
+                color="black",
+                label="exact (enumeration)" if index == 0 else None,
+                zorder=1,
+            )
+    style.log_axis(ax, "x", base=2)
+    style.log_axis(ax, "y")
+    ax.set_ylabel(f"{label}\n{VARIANCE}")
+
+
+def _draw_ks(ax: Axes, variances: xr.DataArray) -> None:
+    _draw_curves(ax, variances.k.values, variances)
+    style.log_axis(ax, "y")
+
+
+def _draw_curves(ax: Axes, x: np.ndarray, variances: xr.DataArray) -> None:
+    for estimator in variances.estimator.values:
+        values = variances.sel(estimator=estimator).transpose("instance", ...).values
+        interval = bootstrap_interval(values, axis=0)
+        style.curve_with_interval(
+            ax, x, np.median(values, axis=0), interval.low, interval.high, str(estimator)
+        )
+
+
+def claims(dataset: xr.Dataset) -> list[Claim]:
+    """What the variances say about MaxPO, EI and PKPO's s, whichever way it comes out."""
+    found = []
+    names = {str(name) for name in dataset.estimator.values}
+    if {"maxpo", "ei"} <= names:
+        if (dataset.num_actions >= 8).any():
+            found.append(_maxpo_below_ei(dataset))
+        if 2 in dataset.num_actions:
+            found.append(_ei_lower_at_two(dataset))
+        found.append(_ei_lower_near_b(dataset))
+    if {"maxpo", "canonical"} <= names:
+        found.append(_canonical_is_maxpo(dataset))
+    if "pkpo_s" in names:
+        found.append(_s_is_highest(dataset))
+    if "exact_variance" in dataset:
+        found.append(_agrees_with_enumeration(dataset))
+    return found
+
+
+def _claim(name: str, sentence: str, measured: str, holds: bool) -> Claim:
+    return Claim("gradient_variance", name, sentence, measured, holds)
+
+
+class _Ratios:
+    """Median over instances of a ratio of variances, with its interval, for every setting."""
+
+    def __init__(self, variances: xr.DataArray, over: str, under: str) -> None:
+        ratio = variances.sel(estimator=over, drop=True) / variances.sel(estimator=under, drop=True)
+        ratio = ratio.transpose("instance", ...)
+        interval = bootstrap_interval(ratio.values, axis=0)
+        self.median = ratio.median("instance")
+        self.low = self.median.copy(data=interval.low)
+        self.high = self.median.copy(data=interval.high)
+
+    def span(self) -> str:
+        """Smallest and largest median, and the ends of all intervals."""
+        return (
+            f"median ratio {float(self.median.min()):.3f} to {float(self.median.max()):.3f}, "
+            f"95% intervals within [{float(self.low.min()):.3f}, {float(self.high.max()):.3f}]"
+        )
+
+
+def _setting(dataset: xr.Dataset) -> str:
+    config = stored_config(dataset)
+    return f"B = {config.group_size}, K = {config.k}"
+
+
+def _maxpo_below_ei(dataset: xr.Dataset) -> Claim:
+    large = dataset.variance_by_size.sel(num_actions=dataset.num_actions >= 8)
+    ratios = _Ratios(large, "maxpo", "ei")
+    return _claim(
+        "maxpo_below_ei",
+        f"MaxPO has a lower variance than EI for n >= 8 at {_setting(dataset)}, every family",
+        f"MaxPO / EI: {ratios.span()}",
+        bool((ratios.high < 1).all()),
+    )
+
+
+def _ei_lower_at_two(dataset: xr.Dataset) -> Claim:
+    ratios = _Ratios(dataset.variance_by_size, "maxpo", "ei")
+    lower = ratios.low > 1
+    sizes = [int(n) for n in dataset.num_actions.values if bool(lower.sel(num_actions=n).all())]
+    some = [int(n) for n in dataset.num_actions.values if bool(lower.sel(num_actions=n).any())]
+    two = dataset.variance_by_size.sel(num_actions=dataset.num_actions == 2)
+    return _claim(
+        "ei_lower_at_two",
+        f"EI has the lower variance for n = 2 at {_setting(dataset)}, every family",
+        f"EI is lower in every family at n in {sizes}, in some at n in {some}; at n = 2, MaxPO / "
+        f"EI: {_Ratios(two, 'maxpo', 'ei').span()}",
+        2 in sizes,
+    )
+
+
+def _ei_lower_near_b(dataset: xr.Dataset) -> Claim:
+    ratios = _Ratios(dataset.variance_by_k, "maxpo", "ei")
+    lower = (ratios.low > 1).sel(k=dataset.k > 1)
+    everywhere = [int(k) for k in lower.k.values if bool(lower.sel(k=k).all())]
+    somewhere = [int(k) for k in lower.k.values if bool(lower.sel(k=k).any())]
+    last = int(dataset.k.max())
+    at_last = dataset.variance_by_k.sel(k=dataset.k == last)
+    return _claim(
+        "ei_lower_near_b",
+        f"EI has the lower variance at K = {last} of B = {stored_config(dataset).group_size}, "
+        "every family and n",
+        f"EI is lower everywhere at K in {everywhere}, somewhere at K in {somewhere}; at "
+        f"K = {last}, MaxPO / EI: {_Ratios(at_last, 'maxpo', 'ei').span()}",
+        last in everywhere,
+    )
+
+
+def _s_is_highest(dataset: xr.Dataset) -> Claim:
+    medians = dataset.variance_by_size.median("instance")
+    others = medians.drop_sel(estimator="pkpo_s")
+    ratio = medians.sel(estimator="pkpo_s", drop=True) / others.max("estimator")
+    exceptions = [
+        f"{family} n = {n}"
+        for family in ratio.reward_family.values
+        for n in ratio.num_actions.values
+        if not ratio.sel(reward_family=family, num_actions=n) > 1
+    ]
+    return _claim(
+        "pkpo_s_highest",
+        f"PKPO's s has the highest median variance of all at {_setting(dataset)}",
+        f"s / next highest: {float(ratio.min()):.3f} to {float(ratio.max()):.3f}; "
+        f"exceptions: {', '.join(exceptions) or 'none'}",
+        not exceptions,
+    )
+
+
+def _canonical_is_maxpo(dataset: xr.Dataset) -> Claim:
+    """Two routes to one advantage; single precision is all that may tell them apart."""
+    differences = [
+        np.abs(v.sel(estimator="canonical").values / v.sel(estimator="maxpo").values - 1).max()
+        for v in (dataset.variance_by_size, dataset.variance_by_k)
+    ]
+    return _claim(
+        "canonical_is_maxpo",
+        "the canonical advantage u - v has the variance of MaxPO, on every instance",
+        f"largest relative difference {max(differences):.1e}",
+        max(differences) < 1e-4,
+    )
+
+
+def _agrees_with_enumeration(dataset: xr.Dataset) -> Claim:
+    """One t test per curve point over its instances, corrected for their number."""
+    truth = dataset.exact_variance.rename(exact_num_actions="num_actions")
+    ratio = (dataset.variance_by_size / truth).transpose("instance", ...)
+    p_values = stats.ttest_1samp(ratio.values, 1.0, axis=0).pvalue
+    corrected = min(1.0, float(np.nanmin(p_values)) * p_values.size)
+    deviation = float(np.abs(ratio.mean("instance") - 1).max())
+    return _claim(
+        "agrees_with_enumeration",
+        "the sampled variances are those of exact enumeration (1% level, Bonferroni-corrected)",
+        f"n in {truth.num_actions.values.tolist()}: mean ratio off by at most {deviation:.2%}, "
+        f"smallest corrected p = {corrected:.2f}",
+        corrected > 0.01,
+    )
+
+
+def caption(dataset: xr.Dataset) -> str:
+    """Caption generated from the configuration that produced the data."""
+    config = stored_config(dataset)
+    policy = "uniform" if config.logits == "uniform" else "random (standard normal logits)"
+    exact = (
+        " Black ticks: exact variance by enumeration of all outcomes (median)."
+        if config.exact_num_actions
+        else ""
+    )
+    first_moment = {"rloo", "reinforce"} & set(config.estimators)
+    other_target = (
+        " RLOO and REINFORCE estimate K times the gradient of J_1 in the common convention "
+        "g = (K/B) sum_i A_i grad log pi(a_i)."
+        if first_moment
+        else ""
+    )
+    return (
+        f"Total variance of the gradient estimate, the trace of its covariance with respect to the "
+        f"logits of a softmax bandit, for groups of B = {config.group_size}: against the number of "
+        f"actions n at K = {config.k} (left), and against K for fixed n (others). Rows: families "
+        f"of arm rewards. Curves: median over {config.num_instances} random bandits under a "
+        f"{policy} policy, {config.num_draws:,} gradient draws each; bands: 95% bootstrap "
+        f"intervals of the median.{exact} MaxPO and the canonical advantage are the same "
+        f"function computed by two routes.{other_target}"
+    )
