@@ -1,0 +1,151 @@
+"""The ends of the range: k = 1, B - 1, B and B + 1, groups of two, NaN and infinite rewards."""
+
+import dataclasses
+
+import numpy as np
+
+from maxpo_jax.report_card import expectation, probes
+from maxpo_jax.report_card.expectation import Expectation
+from maxpo_jax.report_card.subject import Subject
+from maxpo_jax.report_card.verdicts import Counterexample, Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """What happens at one end of the range.
+
+    Attributes:
+      name: the end, for example "k = B".
+      group_size: B there.
+      k: K there.
+      outcome: in words.
+      consistent: False if the function answers with numbers that are wrong there.
+      counterexample: of the wrong numbers.
+    """
+
+    name: str
+    group_size: int
+    k: int
+    outcome: str
+    consistent: bool
+    counterexample: Counterexample | None = None
+
+
+def check(subject: Subject, main: Expectation, group_size: int, k: int) -> list[Verdict]:
+    """Verdicts edges, nan and infinity.
+
+    An end of the range is in order if the function refuses it (an error, or NaN throughout) or is
+    unbiased there as it is at K: exactly, or up to some scale if it is so at K. Nothing is unbiased
+    for K > B, so that there only a refusal is in order.
+
+    Args:
+      subject: the function under test.
+      main: its expectation at (B, K), the standard for the ends.
+      group_size: B.
+      k: K.
+
+    Returns:
+      The verdicts; `edges` is None for a function that is biased at (B, K) itself.
+    """
+    places = {
+        "k = 1": (group_size, 1),
+        "k = B - 1": (group_size, group_size - 1),
+        "k = B": (group_size, group_size),
+        "k = B + 1": (group_size, group_size + 1),
+        "B = 2": (2, 1),
+    }
+    edges = [_edge(subject, main, name, *place) for name, place in places.items()]
+    sentence = "; ".join(f"{edge.name}: {edge.outcome}" for edge in edges)
+    details = {edge.name: edge.outcome for edge in edges}
+    holds: bool | None = all(edge.consistent for edge in edges)
+    if not main.target.exact:
+        holds = None
+    example = next((e.counterexample for e in edges if e.counterexample), None)
+    edges_verdict = Verdict(
+        "edges", holds, sentence, None, None if holds is not False else example, details
+    )
+    return [edges_verdict, nan(subject, group_size, k), _infinity(subject, group_size, k)]
+
+
+def _edge(subject: Subject, main: Expectation, name: str, group_size: int, k: int) -> Edge:
+    probe = probes.plain_group(group_size, subject.reward_type)[None]
+    try:
+        advantages = subject.advantages(probe, k)
+    except Exception as error:
+        return Edge(name, group_size, k, f"refused ({type(error).__name__})", True)
+    if not np.isfinite(advantages).any():
+        return Edge(name, group_size, k, "not finite", True)
+    if advantages.shape != probe.shape:
+        return Edge(name, group_size, k, f"returns shape {list(advantages.shape[1:])}", False)
+    try:
+        found = expectation.expectation(subject, group_size, k, draws=expectation.FEW_DRAWS)
+    except Exception as error:
+        return Edge(name, group_size, k, f"refused ({type(error).__name__})", True)
+    consistent = found.unbiased or (found.target.exact and not main.unbiased)
+    if found.unbiased:
+        outcome = "unbiased"
+    elif found.target.exact:
+        outcome = f"{found.target.scale:.4g} grad J_{k}"
+    elif not np.any(np.abs(advantages) > 1e-12):
+        outcome = "all zero"
+    else:
+        outcome = f"biased (relative {found.relative_bias:.3g}, cosine {found.cosine:.3g})"
+    example = None if consistent else _smallest_failure(subject, name, group_size, k)
+    return Edge(name, group_size, k, outcome, consistent, example)
+
+
+def _smallest_failure(
+    subject: Subject, name: str, group_size: int, k: int
+) -> Counterexample | None:
+    """At k = 1 any group shows it, and the smallest is looked for; else B and K go together."""
+    for size in range(2 if name == "k = 1" else group_size, group_size + 1):
+        try:
+            example = expectation.simplest_failure(subject, size, k, None)
+        except Exception:  # refused at this size
+            continue
+        if example is not None:
+            return example
+    return None
+
+
+def nan(subject: Subject, group_size: int, k: int) -> Verdict:
+    """The verdict nan at one group size."""
+    group = probes.plain_group(group_size, subject.reward_type)
+    for place in (0, group_size - 1, int(np.argmax(group))):
+        rewards = group.copy()
+        rewards[place] = np.nan
+        try:
+            advantages = subject.advantages(np.stack([group, rewards]), k)
+        except Exception as error:
+            return Verdict("nan", True, f"a NaN reward is refused ({type(error).__name__})")
+        if np.isfinite(advantages[1]).all():
+            example = Counterexample(rewards, k, advantages[1], "NaN or an error")
+            sentence = "a NaN reward goes unnoticed: finite advantages"
+            return Verdict("nan", False, sentence, None, example)
+        if not np.isfinite(advantages[0]).all():
+            example = Counterexample(group, k, advantages[0], "finite", "beside a group with a NaN")
+            sentence = "a NaN reward spoils other groups"
+            return Verdict("nan", False, sentence, None, example)
+    return Verdict("nan", True, "a NaN reward makes its group NaN, and no other")
+
+
+def _infinity(subject: Subject, group_size: int, k: int) -> Verdict:
+    outcomes = {}
+    for sign, name in ((1.0, "+inf"), (-1.0, "-inf")):
+        group = probes.plain_group(group_size, subject.reward_type)
+        group[int(np.argmax(sign * group))] = sign * np.inf
+        try:
+            advantages = subject.advantages(group[None], k)[0]
+        except Exception as error:
+            outcomes[name] = f"refused ({type(error).__name__})"
+            continue
+        finite = np.isfinite(advantages)
+        outcomes[name] = (
+            "finite advantages"
+            if finite.all()
+            else "not finite for the whole group"
+            if not finite.any()
+            else f"not finite for {int((~finite).sum())} of {group_size} samples"
+        )
+    sentence = "; ".join(f"one {name}: {outcome}" for name, outcome in outcomes.items())
+    return Verdict("infinity", None, sentence, None, None, outcomes)

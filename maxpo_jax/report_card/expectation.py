@@ -1,0 +1,354 @@
+"""What an estimator is unbiased for: its exact expected gradient beside the gradients of J_t.
+
+The expected gradient is a polynomial in the policy, so that an identity on policies in general
+position is an identity for all of them.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from maxpo_jax import exact
+from maxpo_jax.report_card import bandits as small_bandits
+from maxpo_jax.report_card.bandits import SmallBandit
+from maxpo_jax.report_card.subject import Subject
+from maxpo_jax.report_card.verdicts import Counterexample, Verdict, show, small
+
+TOLERANCE = 1e-6
+"""Largest relative residual of an identity: above any single-precision rounding, below any bias."""
+
+_STANDARD_ERRORS = 3.0
+_DRAWS, FEW_DRAWS = 32, 8
+_SEEDS_APART = 1_000_000
+_MOST_MIXED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Exact moments of g on each bandit.
+
+    Attributes:
+      bandits: where.
+      means: E g on each, [n] each.
+      variances: E|g - E g|^2 on each.
+      standard_errors: of each mean over the keys that were tried, [n] each; zero without a key.
+      not_finite: groups on which the advantages were not finite, and were counted as zero.
+    """
+
+    bandits: tuple[SmallBandit, ...]
+    means: list[np.ndarray]
+    variances: list[float]
+    standard_errors: list[np.ndarray]
+    not_finite: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """The best multiple of one gradient common to all bandits.
+
+    Attributes:
+      order: t of J_t.
+      scale: the multiple c of grad J_t.
+      residual: |E g - c grad J_t| over |E g|, each bandit in units of its own |grad J_K|.
+      exact: whether the residual is rounding (or, with a key, sampling) error.
+    """
+
+    order: int
+    scale: float
+    residual: float
+    exact: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Expectation:
+    """What E g is.
+
+    Attributes:
+      k: K.
+      moments: the moments behind it.
+      target: the best multiple of grad J_K.
+      other: an exact multiple of another grad J_t, or None.
+      mixture: {t: c_t} with E g = sum_t c_t grad J_t exactly, or None.
+      relative_bias: largest |E g - grad J_K| / |grad J_K| over the bandits.
+      bias_norm: largest |E g - grad J_K| over the bandits.
+      cosine: smallest cosine of E g to grad J_K over the bandits.
+      scales: smallest and largest of the best multiples on single bandits.
+    """
+
+    k: int
+    moments: Moments
+    target: Fit
+    other: Fit | None
+    mixture: dict[int, float] | None
+    relative_bias: float
+    bias_norm: float
+    cosine: float
+    scales: tuple[float, float]
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether E g = grad J_K."""
+        within = abs(self.target.scale - 1.0) <= _scale_tolerance(self.moments, self.target)
+        return self.target.exact and within
+
+    @property
+    def sentence(self) -> str:
+        """What E g is, in words."""
+        kinds = [bandit.binary for bandit in self.moments.bandits]
+        where = f"{len(kinds)} bandits ({kinds.count(False)} real, {kinds.count(True)} binary)"
+        residual = f"largest relative error {small(self.relative_bias)}"
+        if any(error.any() for error in self.moments.standard_errors):
+            residual = f"within the sampling error of its keys, {small(self.relative_bias)}"
+        if self.unbiased:
+            return f"E g = grad J_{self.k} on {where}, {residual}"
+        if self.target.exact and self.target.scale != 0.0:
+            return (
+                f"E g = {self.target.scale:.6g} grad J_{self.k} on {where}, "
+                f"residual {small(self.target.residual)}"
+            )
+        return f"{self._what_instead()}; {self.distance}"
+
+    @property
+    def distance(self) -> str:
+        """How far E g is from grad J_K, in numbers."""
+        low, high = self.scales
+        return (
+            f"against grad J_{self.k}: relative bias up to {self.relative_bias:.3g}, "
+            f"cosine down to {self.cosine:.4f}, best scale {self.target.scale:.4g} "
+            f"({low:.3g} to {high:.3g})"
+        )
+
+    def _what_instead(self) -> str:
+        if not any(np.abs(mean).max() > 1e-12 for mean in self.moments.means):
+            return "E g = 0: nothing is learned"
+        if self.other is not None:
+            multiple = "" if abs(self.other.scale - 1) < TOLERANCE else f"{self.other.scale:.6g} "
+            return f"E g = {multiple}grad J_{self.other.order}, not of J_{self.k}"
+        if self.mixture is not None:
+            terms = (f"{c:.4g} grad J_{t}" for t, c in self.mixture.items())
+            return "E g = " + " + ".join(terms).replace("+ -", "- ")
+        return "E g is no multiple of any grad J_t, nor a mixture of them"
+
+
+def moments(
+    subject: Subject,
+    bandits: tuple[SmallBandit, ...],
+    group_size: int,
+    k: int,
+    *,
+    draws: int = _DRAWS,
+) -> Moments:
+    """Exact mean and variance of g on each bandit, by enumeration.
+
+    With a key, the exact moments under several draws of one key for each group are combined by the
+    laws of total expectation and covariance: only the keys are sampled, never the groups.
+    """
+    not_finite = 0
+
+    def moments_under(bandit: SmallBandit, seed: int) -> exact.Moments:
+        def advantages(rewards: np.ndarray, k: int) -> np.ndarray:
+            nonlocal not_finite
+            values = subject.advantages(np.asarray(rewards), k, seed=seed)
+            finite = np.isfinite(values).all(axis=1)
+            not_finite += int((~finite).sum())
+            return np.where(finite[:, None], values, 0.0)
+
+        return exact.moments(advantages, bandit.logits, np.array(bandit.rewards), group_size, k)
+
+    seeds = range(0, _SEEDS_APART * draws, _SEEDS_APART) if subject.randomised else range(1)
+    means, variances, errors = [], [], []
+    for bandit in bandits:
+        drawn = [moments_under(bandit, seed) for seed in seeds]
+        stacked = np.stack([draw.mean for draw in drawn])
+        within = float(np.mean([np.trace(draw.covariance) for draw in drawn]))
+        between = float(stacked.var(axis=0).sum())
+        means.append(stacked.mean(axis=0))
+        variances.append(within + between)
+        spread = stacked.std(axis=0, ddof=1) if len(drawn) > 1 else np.zeros(stacked.shape[1])
+        errors.append(spread / np.sqrt(len(drawn)))
+    return Moments(bandits, means, variances, errors, not_finite)
+
+
+def expectation(subject: Subject, group_size: int, k: int, *, draws: int = _DRAWS) -> Expectation:
+    """What the expected gradient of the function is, over the panel of bandits."""
+    panel = small_bandits.panel(subject.reward_type)
+    found = moments(subject, panel, group_size, k, draws=draws)
+    return judge(found, group_size, k)
+
+
+def judge(found: Moments, group_size: int, k: int) -> Expectation:
+    """Compare exact means with the gradients of J_t, alone and mixed."""
+    truth = small_bandits.gradients(found.bandits, k)
+    units = [1.0 / _norm(gradient) for gradient in truth]
+    target = _fit(found, units, k)
+    others = (_fit(found, units, t) for t in range(1, 2 * group_size) if t != k)
+    other = None if target.exact else next((fit for fit in others if fit.exact), None)
+    mixture = None if target.exact or other else _mixture(found, units, group_size)
+    differences = [_norm(m - g) for m, g in zip(found.means, truth, strict=True)]
+    alone = [float(m @ g / (g @ g)) for m, g in zip(found.means, truth, strict=True)]
+    return Expectation(
+        k=k,
+        moments=found,
+        target=target,
+        other=other,
+        mixture=mixture,
+        relative_bias=max(d * unit for d, unit in zip(differences, units, strict=True)),
+        bias_norm=max(differences),
+        cosine=min(_cosine(m, g) for m, g in zip(found.means, truth, strict=True)),
+        scales=(min(alone), max(alone)),
+    )
+
+
+def check(subject: Subject, group_size: int, k: int) -> list[Verdict]:
+    """Verdicts unbiased and unbiased_up_to_scale at one group size.
+
+    Args:
+      subject: the function under test.
+      group_size: B.
+      k: K.
+
+    Returns:
+      The two verdicts, with everything that is known about E g in their details.
+    """
+    found = expectation(subject, group_size, k, draws=FEW_DRAWS)
+    return verdicts(subject, found, group_size)
+
+
+def verdicts(subject: Subject, found: Expectation, group_size: int) -> list[Verdict]:
+    """The verdicts that follow from an expectation."""
+    exact_multiple = found.target.exact and abs(found.target.scale) > TOLERANCE
+    details = {
+        "scale": found.target.scale,
+        "residual": found.target.residual,
+        "relative_bias": found.relative_bias,
+        "bias_norm": found.bias_norm,
+        "cosine": found.cosine,
+        "scale_on_single_bandits": found.scales,
+        "unbiased_for": _unbiased_for(found),
+        "mixture": found.mixture,
+        "groups_not_finite": found.moments.not_finite,
+        "bandits": _table(found),
+    }
+    example = None if found.unbiased else simplest_failure(subject, group_size, found.k, None)
+    example_scaled = example
+    if example is not None and not exact_multiple:
+        scale = found.target.scale
+        example_scaled = simplest_failure(subject, group_size, found.k, scale) or example
+    note = " (groups that are not finite count as zero)" if found.moments.not_finite else ""
+    return [
+        Verdict(
+            "unbiased",
+            found.unbiased,
+            found.sentence + note,
+            found.relative_bias,
+            example,
+            details,
+        ),
+        Verdict(
+            "unbiased_up_to_scale",
+            exact_multiple,
+            f"one multiple for all bandits: {found.target.scale:.6g}, "
+            f"residual {small(found.target.residual)}",
+            found.target.residual,
+            None if exact_multiple else example_scaled,
+        ),
+    ]
+
+
+def _fit(found: Moments, units: list[float], order: int) -> Fit:
+    gradients = small_bandits.gradients(found.bandits, order)
+    m, g = _stacked(found.means, units), _stacked(gradients, units)
+    noise = _norm(_stacked(found.standard_errors, units))
+    scale = float(m @ g / (g @ g))
+    size = _norm(m)
+    distance = _norm(m - scale * g)
+    residual = distance / size if size > 1e-12 else 0.0
+    tolerance = max(TOLERANCE, _STANDARD_ERRORS * noise / max(size, 1e-300))
+    return Fit(order, scale, residual, size > 1e-12 and residual <= tolerance)
+
+
+def _mixture(found: Moments, units: list[float], group_size: int) -> dict[int, float] | None:
+    """Coefficients of E g in the gradients of J_1 .. J_B, if it is in their span."""
+    orders = range(1, group_size + 1)
+    if group_size > _MOST_MIXED or any(error.any() for error in found.standard_errors):
+        return None
+    columns = [_stacked(small_bandits.gradients(found.bandits, t), units) for t in orders]
+    m = _stacked(found.means, units)
+    if len(columns) >= np.linalg.matrix_rank(np.stack([*columns, m], axis=1), tol=1e-9):
+        coefficients = np.linalg.lstsq(np.stack(columns, axis=1), m)[0]
+        if np.linalg.norm(np.stack(columns, axis=1) @ coefficients - m) <= 1e-9 * len(m):
+            kept = {t: float(c) for t, c in zip(orders, coefficients, strict=True)}
+            return {t: c for t, c in kept.items() if abs(c) > TOLERANCE} or None
+    return None
+
+
+def simplest_failure(
+    subject: Subject, group_size: int, k: int, scale: float | None
+) -> Counterexample | None:
+    """The simplest bandit on which E g is not (a given multiple of) grad J_K."""
+    panel = small_bandits.simple(subject.reward_type) + small_bandits.panel(subject.reward_type)
+    for bandit in panel:
+        found = moments(subject, (bandit,), group_size, k, draws=FEW_DRAWS)
+        (mean,), (error,) = found.means, found.standard_errors
+        expected = (1.0 if scale is None else scale) * small_bandits.gradients((bandit,), k)[0]
+        tolerance = TOLERANCE * np.linalg.norm(expected) + 4.0 * np.linalg.norm(error)
+        if np.linalg.norm(mean - expected) > tolerance:
+            multiple = "" if scale is None else f"{scale:.4g} "
+            setting = (
+                f"policy {show(bandit.probs)}, group size {group_size}: "
+                f"exact E g against {multiple}grad J_{k}"
+            )
+            return Counterexample(bandit.rewards, k, mean, expected, setting)
+    return None
+
+
+def _scale_tolerance(found: Moments, fit: Fit) -> float:
+    """How far from 1 a fitted multiple may be for rounding or sampling error alone."""
+    truth = small_bandits.gradients(found.bandits, fit.order)
+    units = [1.0 / _norm(gradient) for gradient in truth]
+    noise = _norm(_stacked(found.standard_errors, units))
+    return max(TOLERANCE, _STANDARD_ERRORS * noise / _norm(_stacked(truth, units)))
+
+
+def _unbiased_for(found: Expectation) -> str:
+    if found.unbiased:
+        return f"J_{found.k}"
+    if found.target.exact:
+        return f"{found.target.scale:.6g} J_{found.k}"
+    if found.other is not None:
+        return f"{found.other.scale:.6g} J_{found.other.order}"
+    if found.mixture is not None:
+        terms = (f"{c:.6g} J_{t}" for t, c in found.mixture.items())
+        return " + ".join(terms).replace("+ -", "- ")
+    return "nothing"
+
+
+def _table(found: Expectation) -> list[dict[str, object]]:
+    truth = small_bandits.gradients(found.moments.bandits, found.k)
+    rows = zip(found.moments.bandits, found.moments.means, truth, strict=True)
+    return [
+        {
+            "name": bandit.name,
+            "rewards": bandit.rewards,
+            "probs": bandit.probs,
+            "mean": mean,
+            "gradient": gradient,
+            "cosine": _cosine(mean, gradient),
+            "scale": float(mean @ gradient / (gradient @ gradient)),
+            "relative_bias": float(np.linalg.norm(mean - gradient) / np.linalg.norm(gradient)),
+        }
+        for bandit, mean, gradient in rows
+    ]
+
+
+def _norm(vector: np.ndarray) -> float:
+    return float(np.linalg.norm(vector))
+
+
+def _stacked(vectors: list[np.ndarray], units: list[float]) -> np.ndarray:
+    return np.concatenate([unit * vector for unit, vector in zip(units, vectors, strict=True)])
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    size = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / size) if size > 0.0 else 0.0

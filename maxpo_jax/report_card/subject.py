@@ -1,0 +1,324 @@
+"""The function under test: how it can be called, and its advantages on many groups at once."""
+
+import dataclasses
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maxpo_jax import estimators
+from maxpo_jax.estimators import Estimator
+
+Key = jax.Array
+Language = Literal["jax", "numpy", "eager jax"]
+RewardType = Literal["real", "binary"]
+Batching = Literal["vmap", "map", "loop"]
+
+_CHUNK_ELEMENTS = 2**12
+
+
+class CannotCallError(ValueError):
+    """The function under test fails on the first ordinary group; `__cause__` is its own error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A function under test that can be called, and how.
+
+    Attributes:
+      name: what to call it.
+      function: `(rewards [B], k, key, where) -> advantages [B]`; ignores what it does not take.
+      language: "jax" if it can be traced, "numpy" if it needs NumPy arrays, "eager jax" if it needs
+        JAX arrays but cannot be traced.
+      not_traceable: why it cannot be traced, or "".
+      randomised: whether it takes a key.
+      takes_where: whether it takes a mask `where`.
+      reward_type: the rewards it is judged on.
+      batching: how many groups are computed at once: by `jax.vmap` where that gives the same as
+        one call for each group, else by a compiled or a plain loop.
+      programs: compiled programs by shape, dtype and K; filled in use.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    language: Language
+    not_traceable: str
+    randomised: bool
+    takes_where: bool
+    reward_type: RewardType
+    batching: Batching = "loop"
+    programs: dict[Any, Callable[..., Any]] = dataclasses.field(default_factory=dict, repr=False)
+
+    def one_group(
+        self, rewards: Any, k: int, *, seed: int = 0, where: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The function called as it is, once: the definition of what it computes.
+
+        Args:
+          rewards: rewards of any shape the function takes, NumPy; it gets a copy.
+          k: K.
+          seed: of the key, where the function takes one.
+          where: a mask, where the function takes one.
+
+        Returns:
+          What it returns, as a NumPy array.
+        """
+        given = rewards.copy() if self.language == "numpy" else jnp.asarray(rewards)
+        key = jax.random.key(seed) if self.randomised else None
+        mask = where if where is None or self.language == "numpy" else jnp.asarray(where)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.asarray(self.function(given, k, key, mask))
+
+    def call_in_place(self, rewards: np.ndarray, k: int) -> np.ndarray:
+        """The rewards after a NumPy function was given them themselves, not a copy."""
+        key = jax.random.key(0) if self.randomised else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.function(rewards, k, key, None)
+        return rewards
+
+    def advantages(
+        self, rewards: np.ndarray, k: int, *, seed: int = 0, double: bool = True
+    ) -> np.ndarray:
+        """Advantages of many groups, each computed on its own.
+
+        Args:
+          rewards: [groups, B].
+          k: K.
+          seed: of the keys, where the function takes one: one key for each group.
+          double: whether to compute in float64; else in float32.
+
+        Returns:
+          [groups, B] NumPy, in the dtype that the function returns.
+        """
+        dtype = np.float64 if double else np.float32
+        rewards = np.asarray(rewards, dtype)
+        with jax.enable_x64(double):
+            if self.batching == "loop":
+                rows = [self.one_group(row, k, seed=seed + i) for i, row in enumerate(rewards)]
+                return np.stack(rows)
+            return self._compiled(rewards, k, seed)
+
+    def _compiled(self, rewards: np.ndarray, k: int, seed: int) -> np.ndarray:
+        """`advantages` through one compiled program, a chunk of fixed shape at a time."""
+        rows = chunk_rows(rewards.shape[1])
+        program = self.program(rewards.shape[1], k, rewards.dtype)
+        chunks = []
+        for start in range(0, len(rewards), rows):
+            chunk = rewards[start : start + rows]
+            filled = np.concatenate([chunk, np.repeat(chunk[:1], rows - len(chunk), axis=0)])
+            chunks.append(np.asarray(program(filled, seed + start))[: len(chunk)])
+        return np.concatenate(chunks)
+
+    def program(self, group_size: int, k: int, dtype: Any) -> Callable[..., Any]:
+        """The compiled `(rewards [rows, B], seed) -> advantages [rows, B]`; JAX functions only."""
+        name = (group_size, k, np.dtype(dtype).name)
+        if name not in self.programs:
+            self.programs[name] = self._compile(k)
+        return self.programs[name]
+
+    def _compile(self, k: int) -> Callable[..., Any]:
+        def one_group(row_and_key: tuple[jax.Array, jax.Array]) -> jax.Array:
+            row, key = row_and_key
+            return jnp.asarray(self.function(row, k, key if self.randomised else None, None))
+
+        def all_groups(rewards: jax.Array, seed: jax.Array) -> jax.Array:
+            groups = rewards, jax.random.split(jax.random.key(seed), len(rewards))
+            if self.batching == "map":
+                return jax.lax.map(one_group, groups)
+            return jax.vmap(one_group)(groups)
+
+        program = jax.jit(all_groups)
+
+        def quietly(rewards: np.ndarray, seed: int) -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return program(rewards, np.uint32(seed))
+
+        return quietly
+
+
+def chunk_rows(group_size: int) -> int:
+    """Groups in one compiled call: fixed by B, so that each B is compiled once."""
+    return int(np.clip(_CHUNK_ELEMENTS // group_size, 4, 64))
+
+
+def from_function(
+    function: Callable[..., Any],
+    group_size: int,
+    k: int,
+    *,
+    name: str = "",
+    reward_type: RewardType | None = None,
+) -> Subject:
+    """Find out how a function wants to be called.
+
+    Args:
+      function: any `f(rewards, k)`, with a key as third argument if it is randomised; a registered
+        `Estimator` too.
+      group_size: B of the first call.
+      k: K of the first call.
+      name: what to call it; default its own name.
+      reward_type: rewards to judge it on; default "binary" if it refuses other than 0/1 rewards.
+
+    Returns:
+      The `Subject`.
+
+    Raises:
+      CannotCallError: if it fails on an ordinary group, or returns another shape than [B].
+
+    Example:
+      >>> subject = from_function(lambda rewards, k: rewards - rewards.mean(), 3, 1)
+      >>> subject.language, subject.advantages(np.array([[0.0, 1.0, 5.0]]), 1).tolist()
+      ('jax', [[-2.0, -1.0, 3.0]])
+    """
+    adapted, randomised, takes_where = _adapt(function)
+    name = name or _name(function)
+    real = np.random.default_rng(0).normal(size=group_size)
+    binary = (np.arange(group_size) % 2).astype(np.float64)
+    first = binary if reward_type == "binary" else real
+    if isinstance(function, Estimator):
+        reward_type = reward_type or function.reward_type
+
+    def attempt(rewards: np.ndarray, wanted: RewardType) -> Subject:
+        language, reason = _language(adapted, rewards, k, randomised)
+        subject = Subject(name, adapted, language, reason, randomised, takes_where, wanted)
+        _check_first_call(subject, rewards, k)
+        return dataclasses.replace(subject, batching=_faithful_batching(subject, rewards, k))
+
+    try:
+        return attempt(first, reward_type or "real")
+    except CannotCallError:
+        if reward_type is not None:
+            raise
+        try:
+            return attempt(binary, "binary")
+        except CannotCallError:
+            pass
+        raise
+
+
+def registered(name: str) -> Subject:
+    """A registered estimator as a subject, taken to keep the contract of the registry."""
+    entry = estimators.get(name)
+    adapted, randomised, takes_where = _adapt(entry)
+    return Subject(
+        name, adapted, "jax", "", randomised, takes_where, entry.reward_type, batching="vmap"
+    )
+
+
+def _adapt(function: Callable[..., Any]) -> tuple[Callable[..., Any], bool, bool]:
+    """The function as `(rewards, k, key, where)`, whether it takes a key, and a mask."""
+    if isinstance(function, Estimator):
+        randomised, takes_where = function.randomised, True
+        key_name: str | None = "key"
+    else:
+        key_name = _key_parameter(function)
+        randomised, takes_where = key_name is not None, "where" in _parameters(function)
+
+    def adapted(rewards: Any, k: Any, key: Key | None, where: Any) -> Any:
+        keywords = {} if where is None else {"where": where}
+        if not randomised:
+            return function(rewards, k, **keywords)
+        if key_name is None:
+            return function(rewards, k, key, **keywords)
+        return function(rewards, k, **{key_name: key}, **keywords)
+
+    return adapted, randomised, takes_where
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """A registered name, or the function's own."""
+    own = getattr(function, "__name__", repr(function))
+    return function.name if isinstance(function, Estimator) else own
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return {}
+
+
+def _key_parameter(function: Callable[..., Any]) -> str | None:
+    """The name of the key: a parameter called so, or a third one that must be given."""
+    parameters = _parameters(function)
+    if "key" in parameters:
+        return "key"
+    third = list(parameters.values())[2:3]
+    needed = (
+        third
+        and third[0].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        and third[0].default is inspect.Parameter.empty
+    )
+    return third[0].name if needed else None
+
+
+def _language(
+    adapted: Callable[..., Any], rewards: np.ndarray, k: int, randomised: bool
+) -> tuple[Language, str]:
+    """What arrays the function takes, and why it cannot be traced if so."""
+
+    def traced(rewards: jax.Array, seed: jax.Array) -> jax.Array:
+        return jnp.asarray(adapted(rewards, k, jax.random.key(seed) if randomised else None, None))
+
+    with jax.enable_x64(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            jax.eval_shape(traced, jnp.asarray(rewards), np.uint32(0))
+            return "jax", ""
+        except Exception as error:
+            not_traceable = error
+        reason = type(not_traceable).__name__
+        key = jax.random.key(0) if randomised else None
+        try:
+            adapted(rewards.copy(), k, key, None)
+            return "numpy", reason
+        except Exception as error:
+            numpy_error = error
+        try:
+            adapted(jnp.asarray(rewards), k, key, None)
+            return "eager jax", reason
+        except Exception as jax_error:
+            own_fault = not isinstance(not_traceable, jax.errors.JAXTypeError)
+            cause = jax_error if own_fault else numpy_error
+            raise CannotCallError("the function fails on an ordinary group") from cause
+
+
+def _check_first_call(subject: Subject, rewards: np.ndarray, k: int) -> None:
+    with jax.enable_x64(True):
+        try:
+            result = subject.one_group(rewards, k)
+        except Exception as error:
+            raise CannotCallError("the function fails on an ordinary group") from error
+    if result.shape != rewards.shape or not np.issubdtype(result.dtype, np.number):
+        raise CannotCallError(
+            f"the function returned {result.dtype} of shape {list(result.shape)} for rewards of "
+            f"shape {list(rewards.shape)}; it must return one advantage for each reward"
+        )
+
+
+def _faithful_batching(subject: Subject, rewards: np.ndarray, k: int) -> Batching:
+    """The fastest way to compute many groups that gives what one call for each group gives."""
+    if subject.language != "jax":
+        return "loop"
+    groups = np.stack([rewards, rewards[::-1], np.ones_like(rewards)])
+    if subject.randomised:
+        return "vmap"
+    with jax.enable_x64(True):
+        expected = np.stack([subject.one_group(row, k) for row in groups])
+    for batching in ("vmap", "map"):
+        candidate = dataclasses.replace(subject, batching=batching, programs={})
+        try:
+            got = candidate.advantages(groups, k)
+        except Exception:
+            continue
+        if np.allclose(got, expected, rtol=1e-6, atol=1e-6, equal_nan=True):
+            subject.programs.update(candidate.programs)
+            return batching
+    return "loop"

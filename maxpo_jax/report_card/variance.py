@@ -1,0 +1,64 @@
+"""Exact variance beside MaxPO, EI and RLOO on the same bandits."""
+
+import functools
+
+from maxpo_jax import estimators
+from maxpo_jax.report_card import bandits as small_bandits
+from maxpo_jax.report_card import expectation
+from maxpo_jax.report_card.expectation import Expectation
+from maxpo_jax.report_card.subject import RewardType, registered
+from maxpo_jax.report_card.verdicts import Verdict
+
+REFERENCES = ("maxpo", "ei", "rloo")
+
+
+def check(main: Expectation, reward_type: RewardType, group_size: int, k: int) -> list[Verdict]:
+    """The fact `variance`: E|g - E g|^2 of the function and of three references.
+
+    A function that is unbiased up to scale is divided by its scale first, and competes as its
+    unbiased self. RLOO estimates grad J_1, by its own K = 1.
+
+    Args:
+      main: the expectation of the function at (B, K).
+      reward_type: which panel of bandits it was judged on.
+      group_size: B.
+      k: K.
+
+    Returns:
+      One verdict without a yes or no.
+    """
+    scale = main.target.scale if main.target.exact else 1.0
+    own = [variance / scale**2 for variance in main.moments.variances]
+    columns = {name: reference(name, reward_type, group_size, k) for name in REFERENCES}
+    rows = []
+    for i, bandit in enumerate(main.moments.bandits):
+        others = {name: column[i] for name, column in columns.items() if column is not None}
+        rows.append({"name": bandit.name, "binary": bandit.binary, "own": own[i], **others})
+    findings = []
+    for name in ("maxpo", "ei"):
+        if columns[name] is not None:
+            findings.append(_against(rows, name))
+    sentence = "; ".join(findings) or "no reference is defined at this K"
+    return [Verdict("variance", None, sentence, None, None, {"scale": scale, "bandits": rows})]
+
+
+@functools.lru_cache(maxsize=64)
+def reference(
+    name: str, reward_type: RewardType, group_size: int, k: int
+) -> tuple[float, ...] | None:
+    """Variances of a registered estimator on the panel, or None where it is not defined."""
+    entry = estimators.get(name)
+    order = 1 if entry.target == "J_1" else k
+    if not entry.k_range.contains(order, group_size):
+        return None
+    panel = small_bandits.panel(reward_type)
+    return tuple(expectation.moments(registered(name), panel, group_size, order).variances)
+
+
+def _against(rows: list[dict], name: str) -> str:
+    ratios = [row["own"] / row[name] for row in rows]
+    wins = [row["name"] for row, ratio in zip(rows, ratios, strict=True) if ratio < 1.0 - 1e-9]
+    if all(abs(ratio - 1.0) <= 1e-9 for ratio in ratios):
+        return f"the same as {name} on every bandit"
+    where = f"lower on {len(wins)} of {len(rows)}" + (f" ({', '.join(wins)})" if wins else "")
+    return f"{min(ratios):.3g} to {max(ratios):.3g} x {name}, {where}"
