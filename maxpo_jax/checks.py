@@ -158,3 +158,23 @@ def check_values(
                 f"which does not fit k = {k}: allowed are {k_range.text} with B the number of "
                 f"valid samples. {k_range.advice} Or leave such groups out."
             )
+
+
+def check_binary(name: str, rewards: jax.Array, where: jax.Array | None) -> None:
+    """Refuse rewards other than 0 and 1; does nothing for traced arrays.
+
+    Raises:
+      ValueError: naming the first other reward.
+    """
+    if is_traced(rewards, where):
+        return
+    values = np.asarray(rewards)
+    bad = (values != 0) & (values != 1)
+    if where is not None:
+        bad &= np.asarray(where)
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name}: rewards must be 0 or 1, got {values[index]} at index {list(index)}; for real "
+            "rewards use an estimator whose reward_type is 'real', such as 'maxpo' or 'maxrl_real'."
+        )

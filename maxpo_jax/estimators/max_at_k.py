@@ -79,6 +79,7 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
         Inside jit such a group is NaN and its neighbours are untouched.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> maxpo(jnp.array([[0.0, 3.0, 9.0], [1.0, 1.0, 1.0]]), k=2).tolist()
       [[-3.0, -3.0, 6.0], [0.0, 0.0, 0.0]]
 
@@ -120,6 +121,7 @@ def ei(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Arr
       ValueError: as `maxpo`.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> ei(jnp.array([0.0, 3.0, 9.0]), k=2).tolist()
       [0.0, 1.5, 7.5]
 
@@ -161,6 +163,7 @@ def canonical(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
       ValueError: as `maxpo`.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> canonical(jnp.array([0.0, 3.0, 9.0]), k=2).tolist()
       [-3.0, -3.0, 6.0]
 
@@ -190,6 +193,7 @@ def expected_max_at_k(rewards: ArrayLike, k: Any, *, where: ArrayLike | None = N
       ValueError: as `maxpo`.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> expected_max_at_k(jnp.array([0.0, 1.0, 3.0, 2.0]), k=4).tolist()
       3.0
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from maxpo_jax.estimators.group_statistics import deviations, group_sizes, standardised
 from maxpo_jax.estimators.registry import UP_TO_GROUP_SIZE, KRange, register
 
 NEEDS_ANOTHER_SAMPLE = KRange(
@@ -14,23 +14,6 @@ NEEDS_ANOTHER_SAMPLE = KRange(
     advice="A leave-one-out mean needs another sample: draw a larger group, or use 'reinforce'.",
     smallest_group=2,
 )
-
-
-def group_sizes(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-    """Number [..., 1] of valid samples of each group, at least 1, in the dtype of the rewards."""
-    if where is None:
-        return jnp.full((*rewards.shape[:-1], 1), rewards.shape[-1], rewards.dtype)
-    return jnp.maximum(jnp.sum(where, axis=-1, keepdims=True), 1).astype(rewards.dtype)
-
-
-def deviations(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-    """Rewards [..., B] less the mean of the valid ones; exactly 0 where all are equal.
-
-    The largest reward is taken off first, so that a large offset costs no precision.
-    """
-    below_best = rewards - jnp.max(rewards, axis=-1, keepdims=True)
-    total = jnp.sum(below_best, axis=-1, keepdims=True, where=where)
-    return below_best - total / group_sizes(rewards, where)
 
 
 @register(
@@ -61,6 +44,7 @@ def reinforce(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
       ValueError: as `maxpo_jax.maxpo`.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> reinforce(jnp.array([0.0, 1.0, 3.0, 2.0]), k=1).tolist()
       [0.0, 1.0, 3.0, 2.0]
 
@@ -102,6 +86,7 @@ def rloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.A
       ValueError: as `maxpo_jax.maxpo`; a group of one.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> rloo(jnp.array([0.0, 1.0, 2.0]), k=1).tolist()
       [-1.5, 0.0, 1.5]
 
@@ -113,3 +98,89 @@ def rloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.A
     """
     size = group_sizes(rewards, where)
     return size / (size - 1) * deviations(rewards, where)
+
+
+@register(
+    "dr_grpo",
+    citation="liu2025understanding",
+    equation="the advantage without division by the standard deviation",
+    target="J_1",
+    unbiased=True,
+    centred=True,
+    k_range=NEEDS_ANOTHER_SAMPLE,
+    scale=lambda group_size, k: k * (group_size - 1) / group_size,
+)
+def dr_grpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
+    r"""Dr. GRPO: the reward less the mean reward of the group.
+
+    .. math:: A_i = R_i - \bar R
+
+    It is (B-1)/B times `rloo`. The other change of its source, no division by the length of the
+    answer, belongs to the aggregation of the loss and not to the advantage.
+
+    Args:
+      rewards: [..., B] rewards of the samples of each group, B >= 2.
+      k: K, 1 <= k <= B; it does not enter the advantages.
+      where: [..., B] boolean, valid samples.
+
+    Returns:
+      [..., B] advantages.
+
+    Raises:
+      ValueError: as `maxpo_jax.maxpo`; a group of one.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> dr_grpo(jnp.array([0.0, 1.0, 2.0]), k=1).tolist()
+      [-1.0, 0.0, 1.0]
+
+    Source: Liu et al., 2025, "Understanding R1-Zero-Like Training: A Critical Perspective",
+    arXiv:2503.20783.
+
+    Unbiased for (B-1)/B grad J_1 (times K in the convention g = (K/B) sum_i A_i grad log pi) with
+    independent samples of the current policy; biased for grad J_K, K > 1.
+    """
+    return deviations(rewards, where)
+
+
+@register(
+    "grpo",
+    citation="shao2024deepseekmath",
+    equation="outcome supervision: rewards normalised by the mean and deviation of their group",
+    target="J_1",
+    unbiased=False,
+    centred=True,
+    scale_equivariant=False,
+    k_range=NEEDS_ANOTHER_SAMPLE,
+)
+def grpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
+    r"""GRPO: the reward less the mean reward of the group, over the group's standard deviation.
+
+    .. math:: A_i = \frac{R_i - \bar R}{s + 10^{-6}}, \quad
+       s^2 = \frac{1}{B-1} \sum_j (R_j - \bar R)^2, \qquad 0 \text{ if all are equal}
+
+    Divisor B - 1 and epsilon 1e-6 are those of the verl library.
+
+    Args:
+      rewards: [..., B] rewards of the samples of each group, B >= 2.
+      k: K, 1 <= k <= B; it does not enter the advantages.
+      where: [..., B] boolean, valid samples.
+
+    Returns:
+      [..., B] advantages.
+
+    Raises:
+      ValueError: as `maxpo_jax.maxpo`; a group of one.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> advantages = grpo(jnp.array([0.0, 1.0, 2.0]), k=1)
+      >>> [round(a, 3) for a in advantages.tolist()]
+      [-1.0, 0.0, 1.0]
+
+    Source: Shao et al., 2024, "DeepSeekMath", arXiv:2402.03300.
+
+    Biased for grad J_1 and for every grad J_K, by more than a constant factor: the deviation of
+    the same group weighs each group by its own luck.
+    """
+    return standardised(rewards, where, ddof=1, epsilon=1e-6)

@@ -29,6 +29,21 @@ BELOW_GROUP_SIZE = KRange(
     ),
 )
 
+FROM_TWO = KRange(
+    smallest=lambda group_size: 2,
+    largest=lambda group_size: group_size,
+    text="2 <= k <= B",
+    advice="An improvement needs others to improve on: for k = 1 use 'maxpo' or 'rloo'.",
+    smallest_group=2,
+)
+WHOLE_GROUP = KRange(
+    smallest=lambda group_size: group_size,
+    largest=lambda group_size: group_size,
+    text="k = B with B >= 2",
+    advice="It looks at the maximum of the whole group: for k < B use 'maxpo' or 'ei'.",
+    smallest_group=2,
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimator:
@@ -118,6 +133,7 @@ def register(
       ValueError: the name is taken.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> from maxpo_jax import estimators
       >>> @estimators.register(
       ...     "best_minus_mean", citation="takashiro2026maxpo", equation="an example",
@@ -134,7 +150,7 @@ def register(
         raise ValueError(f"an estimator named {name!r} is registered already; choose another name.")
 
     def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        public = _under_contract(name, function, k_range)
+        public = _under_contract(name, function, k_range, reward_type)
         _ESTIMATORS[name] = Estimator(
             name=name,
             function=public,
@@ -188,7 +204,7 @@ def get(name: str) -> Estimator:
 
 
 def _under_contract(
-    name: str, function: Callable[..., jax.Array], k_range: KRange
+    name: str, function: Callable[..., jax.Array], k_range: KRange, reward_type: str
 ) -> Callable[..., jax.Array]:
     @functools.wraps(function)
     def advantages(
@@ -200,6 +216,9 @@ def _under_contract(
         checks.check_k(name, count, k_range, values.shape[-1])
         checks.check_values(name, values, mask, count, k_range)
         working, valid = prepare(values, mask, count, k_range)
+        if reward_type == "binary":
+            checks.check_binary(name, values, mask)
+            valid &= jnp.all((working == 0) | (working == 1), axis=-1)
         result = function(working, count, where=mask, **kwargs)
         result = jnp.where(valid[..., None], result, jnp.full((), jnp.nan, result.dtype))
         if mask is not None:

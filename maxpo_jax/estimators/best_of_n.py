@@ -1,0 +1,141 @@
+"""Best-of-N advantages, which reward the best samples of a group."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from maxpo_jax.estimators.group_statistics import deviations, standardised
+from maxpo_jax.estimators.max_at_k import max_with_sample
+from maxpo_jax.estimators.registry import BELOW_GROUP_SIZE, WHOLE_GROUP, register
+from maxpo_jax.spacings import weighted_advantages
+
+
+@register(
+    "bon_max_mean",
+    citation="chow2024inference",
+    equation="the best sample less the mean, as Bagirov et al. 2025 describe it",
+    unbiased=False,
+    centred=False,
+    k_range=WHOLE_GROUP,
+)
+def bon_max_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
+    r"""BoN-max-mean: the best samples get their distance from the mean reward, the others nothing.
+
+    .. math:: A_i = R_i - \bar R \text{ if } R_i = \max_j R_j, \quad 0 \text{ else}
+
+    Every one of several tied best samples gets it.
+
+    Args:
+      rewards: [..., B] rewards of the samples of each group.
+      k: the group size B.
+      where: [..., B] boolean, valid samples.
+
+    Returns:
+      [..., B] advantages.
+
+    Raises:
+      ValueError: as `maxpo_jax.maxpo`; k other than B.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> bon_max_mean(jnp.array([0.0, 1.0, 5.0]), k=3).tolist()
+      [0.0, 0.0, 3.0]
+
+    Source: Chow et al., 2024, "Inference-Aware Fine-Tuning for Best-of-N Sampling in Large Language
+    Models", arXiv:2412.15287, as described by Bagirov et al., 2025, arXiv:2510.23393.
+
+    Biased for grad J_B: its baseline sees the sample itself.
+    """
+    is_best = rewards == jnp.max(rewards, axis=-1, keepdims=True)
+    return jnp.where(is_best, deviations(rewards, where), jnp.zeros_like(rewards))
+
+
+@register(
+    "bon_max_second",
+    citation="bagirov2025best",
+    equation="the best samples less the largest other value",
+    unbiased=False,
+    centred=False,
+    k_range=WHOLE_GROUP,
+)
+def bon_max_second(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
+    r"""BoN-max-second: the best samples get their lead over the largest smaller reward.
+
+    .. math:: A_i = R_i - \max \{R_j : R_j < R_i\} \text{ if } R_i = \max_j R_j, \quad
+       0 \text{ else}
+
+    Every one of several tied best samples gets it, other than in `tang_leave_one_out`, to which it
+    is equal without ties. Its source leaves a group of equal rewards open; here it gets 0.
+
+    Args:
+      rewards: [..., B] rewards of the samples of each group.
+      k: the group size B.
+      where: [..., B] boolean, valid samples.
+
+    Returns:
+      [..., B] advantages.
+
+    Raises:
+      ValueError: as `maxpo_jax.maxpo`; k other than B.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> bon_max_second(jnp.array([0.0, 1.0, 5.0, 5.0]), k=4).tolist()
+      [0.0, 0.0, 4.0, 4.0]
+
+    Source: Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with
+    Best-of-N Sampling via max@k Optimisation", arXiv:2510.23393.
+
+    Unbiased for grad J_B only where ties have probability 0; biased with ties, which every finite
+    reward table has.
+    """
+    best = jnp.max(rewards, axis=-1, keepdims=True)
+    is_best = rewards == best
+    lowest = jnp.min(rewards, axis=-1, keepdims=True)
+    second = jnp.max(jnp.where(is_best, lowest, rewards), axis=-1, keepdims=True)
+    return jnp.where(is_best, best - second, jnp.zeros_like(rewards))
+
+
+@register(
+    "bon_mean",
+    citation="bagirov2025best",
+    equation="(s - mean s) / std s with the transformed rewards s of PKPO",
+    unbiased=False,
+    centred=True,
+    scale_equivariant=False,
+    k_range=BELOW_GROUP_SIZE,
+)
+def bon_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
+    r"""BoN-mean: the best of K with the sample, normalised like a reward in GRPO.
+
+    .. math:: A_i = \frac{u_i - \bar u}{\operatorname{std}(u)}, \qquad
+       \operatorname{std}(u)^2 = \frac{1}{B} \sum_j (u_j - \bar u)^2, \qquad
+       0 \text{ if all are equal}
+
+    As u - mean u is a multiple of MaxPO, it equals `zscore_maxpo`. Divisor B, no epsilon.
+
+    Args:
+      rewards: [..., B] rewards of the samples of each group.
+      k: K of max@K, 1 <= k <= B - 1; a Python int, or a traced integer scalar.
+      where: [..., B] boolean, valid samples.
+
+    Returns:
+      [..., B] advantages.
+
+    Raises:
+      ValueError: as `maxpo_jax.maxpo`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> advantages = bon_mean(jnp.array([0.0, 0.0, 9.0, 18.0]), k=2)
+      >>> [round(a, 3) for a in advantages.tolist()]
+      [-0.816, -0.816, 0.0, 1.633]
+
+    Source: Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with
+    Best-of-N Sampling via max@k Optimisation", arXiv:2510.23393.
+
+    Biased for grad J_K: the deviation of the same group weighs each group by its own luck.
+    """
+    best_with_sample = weighted_advantages(max_with_sample, rewards, k, where)
+    return standardised(best_with_sample, where, ddof=0, epsilon=0.0)
