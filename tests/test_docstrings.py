@@ -1,0 +1,44 @@
+"""Every public function says what it does, with arguments, result and an example."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import maxpo_jax
+
+
+def public_functions() -> dict[str, object]:
+    modules = [
+        importlib.import_module(info.name)
+        for info in pkgutil.walk_packages(maxpo_jax.__path__, "maxpo_jax.")
+    ]
+    return {
+        f"{module.__name__}.{name}": member
+        for module in modules
+        for name, member in vars(module).items()
+        if inspect.isfunction(inspect.unwrap(member))
+        and member.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+
+
+FUNCTIONS = public_functions()
+API = {name: getattr(maxpo_jax, name) for name in maxpo_jax.__all__}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_has_a_docstring(name):
+    assert inspect.getdoc(FUNCTIONS[name])
+
+
+@pytest.mark.parametrize("name", [n for n, member in API.items() if inspect.isfunction(member)])
+def test_public_names_document_arguments_result_and_example(name):
+    docstring = inspect.getdoc(API[name])
+    for part in ("Args:", "Returns:", "Raises:", "Example:", ">>>", "Source:", "Unbiased for"):
+        assert part in docstring, f"{name} lacks {part}"
+
+
+def test_every_public_name_exists():
+    assert sorted(maxpo_jax.__all__) == list(maxpo_jax.__all__)
