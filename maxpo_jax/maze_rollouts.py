@@ -9,6 +9,8 @@ from jax import Array
 from maxpo_jax.environments import maze as maze_environment
 from maxpo_jax.environments.maze import Maze, MazeState
 
+UNROLL = 10  # steps of an episode that become one piece of program: faster to run
+
 
 class Trajectory(NamedTuple):
     """One episode.
@@ -52,8 +54,7 @@ def rollout(maze: Maze, probs: Array, uniforms: Array) -> Trajectory:
         next_state, reward, _, _ = maze_environment.step(maze, state, action)
         return next_state, (state.position, action, live, reward)
 
-    # Unrolled, the short loop over steps becomes part of the one program around it.
     _, (positions, actions, live, rewards) = jax.lax.scan(
-        act, maze_environment.reset(maze), uniforms, unroll=True
+        act, maze_environment.reset(maze), uniforms, unroll=UNROLL
     )
     return Trajectory(positions, actions, live, jnp.sum(rewards))

@@ -1,4 +1,4 @@
-r"""Policy-gradient learning in a maze: groups of trajectories, advantages, one step up the gradient.
+r"""Policy-gradient learning in a maze: a group of trajectories, advantages, one step uphill.
 
 B trajectories from the start form the group; an estimator turns their B returns into advantages;
 
@@ -62,29 +62,28 @@ class GroupGradient(NamedTuple):
 
 
 def group_gradient(
-    key: Array,
+    uniforms: Array,
     maze: Maze,
     features: Array,
     weights: Array,
     k: int | Array,
     *,
     estimator: Estimator,
-    group_size: int,
-    num_steps: int,
+    key: Array | None = None,
 ) -> GroupGradient:
     r"""Estimates the gradient from one group of episodes.
 
     .. math:: g = \frac{K}{B} \sum_i A_i \nabla_w \sum_t \log \pi(a_{it} | s_{it})
 
     Args:
-        key: consumed.
+        uniforms: [group_size, num_steps] independent uniform numbers in [0, 1); no episode may be
+            longer than num_steps.
         maze: the maze.
         features: [num_states, num_features] what the policy sees of each state.
         weights: [num_features] the policy.
         k: K; a Python int or a traced integer.
         estimator: from `maxpo_jax.estimators.get`; static.
-        group_size: B; static.
-        num_steps: the longest episode, at least `maze.max_steps`; static.
+        key: for an estimator that is randomised; consumed.
 
     Returns:
         The gradient and the returns.
@@ -94,23 +93,22 @@ def group_gradient(
         >>> from maxpo_jax.environments import maze_builders
         >>> maze = maze_builders.from_path("110")
         >>> features = maze_policies.feature_table("stateless", 5)
+        >>> uniforms = jnp.array([[0.9, 0.9, 0.9], [0.1, 0.9, 0.9], [0.1, 0.1, 0.9]])
         >>> estimate = group_gradient(
-        ...     jax.random.key(0), maze, features, jnp.zeros(1), 2,
-        ...     estimator=estimators.get("maxpo"), group_size=4, num_steps=3)
-        >>> estimate.gradient.shape, estimate.returns.shape
-        ((1,), (4,))
+        ...     uniforms, maze, features, jnp.zeros(1), 2, estimator=estimators.get("maxpo"))
+        >>> estimate.returns.tolist(), estimate.gradient.tolist()
+        ([0.0, 1.0, 3.0], [1.0])
 
     Unbiased for grad J_K of the maze, under independent episodes, wherever `estimator` is: the
     episodes are the samples, their returns the rewards.
     """
-    key_episodes, key_estimator = jax.random.split(key)
-    uniforms = jax.random.uniform(key_episodes, (group_size, num_steps))
+    group_size = uniforms.shape[0]
     probs = action_probabilities(weights, features)
     episodes = jax.vmap(rollout, in_axes=(None, None, 0))(maze, probs, uniforms)
     scores = jax.vmap(trajectory_score, in_axes=(None, None, 0, 0, 0))(
         weights, features, episodes.positions, episodes.actions, episodes.live
     )
-    randomness = {"key": key_estimator} if estimator.randomised else {}
+    randomness = {"key": key} if estimator.randomised else {}
     advantages = estimator(episodes.total, k, **randomness)
     scale = jnp.asarray(k, advantages.dtype) / group_size
     return GroupGradient(scale * (advantages @ scores), episodes.total)
@@ -170,41 +168,41 @@ def train(
         raise ValueError(f"variance_groups is {variance_groups}; a variance needs at least 2")
     acting = (~maze.terminal).astype(features.dtype)
     over_states = acting / jnp.sum(acting)
+    groups = WINDOW + variance_groups
+    rates = jnp.where(jnp.arange(groups) < WINDOW, learning_rate, 0)
 
-    def estimate(weights: Array, key: Array) -> GroupGradient:
-        return group_gradient(
-            key,
-            maze,
-            features,
-            weights,
-            k,
-            estimator=estimator,
-            group_size=group_size,
-            num_steps=num_steps,
+    def update(
+        weights: Array, inputs: tuple[Array, Array, Array | None]
+    ) -> tuple[Array, GroupGradient]:
+        uniforms, rate, key = inputs
+        estimate = group_gradient(
+            uniforms, maze, features, weights, k, estimator=estimator, key=key
         )
-
-    def update(weights: Array, key: Array) -> tuple[Array, tuple[Array, Array]]:
-        gradient, returns = estimate(weights, key)
-        return weights + learning_rate * gradient, (jnp.mean(returns), jnp.max(returns))
+        return weights + rate * estimate.gradient, estimate
 
     def window(weights: Array, key: Array) -> tuple[Array, Curves]:
-        key_updates, key_variance = jax.random.split(key)
-        weights, (means, bests) = jax.lax.scan(
-            update, weights, jax.random.split(key_updates, WINDOW)
-        )
-        gradients = jax.vmap(estimate, in_axes=(None, 0))(
-            weights, jax.random.split(key_variance, variance_groups)
-        ).gradient
+        key, keys = (key, None) if not estimator.randomised else _split_off(key, groups)
+        uniforms = jax.random.uniform(key, (groups, group_size, num_steps))
+        # After the window the rate is 0: the further groups measure the variance at one policy.
+        weights, estimates = jax.lax.scan(update, weights, (uniforms, rates, keys))
         probs = action_probabilities(weights, features)
+        returns = estimates.returns[:WINDOW]
         return weights, Curves(
-            mean_return=jnp.mean(means),
-            best_return=jnp.mean(bests),
+            mean_return=jnp.mean(returns),
+            best_return=jnp.mean(jnp.max(returns, axis=1)),
             prob=over_states @ probs,
             entropy=over_states @ entropies(weights, features),
-            gradient_variance=jnp.sum(jnp.var(gradients, axis=0, ddof=1)),
+            gradient_variance=jnp.sum(jnp.var(estimates.gradient[WINDOW:], axis=0, ddof=1)),
             distribution=maze_exact.return_distribution(maze, probs, num_steps),
             weights=weights,
         )
 
-    weights, curves = jax.lax.scan(window, weights, jax.random.split(key, num_updates // WINDOW))
+    keys = jax.random.split(key, num_updates // WINDOW)
+    weights, curves = jax.lax.scan(window, weights, keys)
     return curves._replace(weights=weights)
+
+
+def _split_off(key: Array, num_keys: int) -> tuple[Array, Array]:
+    """Splits a key into one and a vector of others."""
+    keys = jax.random.split(key, num_keys + 1)
+    return keys[0], keys[1:]
