@@ -315,7 +315,7 @@ DEFECTS = (
         "rewards over their own deviation have no scale left",
     ),
     Defect(truncates_integers, ("integer_rewards",), "other advantages than the same floats"),
-    Defect(float32_binomials, ("float32",), "float32 is not finite at B = 256, K = 128"),
+    Defect(float32_binomials, ("float32",), "float32 is not finite at B = 1024, K = 512"),
     Defect(reads_neighbours_under_vmap, ("vmap",), "reads its neighbours"),
     Defect(mixes_the_groups_of_a_batch, ("batched",), "the groups are mixed"),
     Defect(leaks_a_gradient, ("no_gradient",), "a gradient flows through the rewards"),

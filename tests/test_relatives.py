@@ -8,10 +8,10 @@ from maxpo_jax.report_card.relatives import check, relations
 from maxpo_jax.report_card.subject import from_function
 
 
-def closest(function, group_size=5, k=2, symmetric=True):
+def closest(function, group_size=5, k=2, holding=("centred", "permutation_equivariant")):
     subject = from_function(function, group_size, k)
-    found = relations(subject, group_size, k, symmetric=symmetric)
-    (verdict,) = check(subject, group_size, k, symmetric=symmetric)
+    found = relations(subject, group_size, k, holding=holding)
+    (verdict,) = check(subject, group_size, k, holding=holding)
     return {relation.name: relation for relation in found}, verdict.sentence
 
 

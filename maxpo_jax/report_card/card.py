@@ -205,9 +205,9 @@ def _judged(subject: Subject, group_size: int, k: int, facts: bool) -> dict[str,
     by_name |= _smaller_counterexamples(subject, by_name, group_size, k)
     found = precision.check(subject, group_size, k, timed=facts)
     if facts:
-        symmetric = by_name["permutation_equivariant"].holds is True
+        holding = [name for name, verdict in by_name.items() if verdict.holds]
         found += variance.check(main, subject.reward_type, group_size, k)
-        found += relatives.check(subject, group_size, k, symmetric=symmetric)
+        found += relatives.check(subject, group_size, k, holding=holding)
     return by_name | {verdict.name: verdict for verdict in found}
 
 

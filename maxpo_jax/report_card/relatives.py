@@ -1,6 +1,7 @@
 """The nearest relative among the registered estimators, by what the function does to rewards."""
 
 import functools
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -45,21 +46,21 @@ class Relation(NamedTuple):
 _CLOSEST_FIRST = ("equal", "multiple", "rescaled", "baseline")
 
 
-def check(subject: Subject, group_size: int, k: int, *, symmetric: bool) -> list[Verdict]:
+def check(subject: Subject, group_size: int, k: int, *, holding: Collection[str]) -> list[Verdict]:
     """The fact `relative`: which registered estimator the function is, or is nearest to.
 
     Args:
       subject: the function under test.
       group_size: B.
       k: K.
-      symmetric: whether it is permutation-equivariant, without which only equality is looked for.
+      holding: names of the properties that hold for it; see `relations`.
 
     Returns:
       One verdict without a yes or no.
     """
     if subject.randomised:
         return [Verdict("relative", None, "not judged: randomised")]
-    found = relations(subject, group_size, k, symmetric=symmetric)
+    found = relations(subject, group_size, k, holding=holding)
     if not found:
         return [Verdict("relative", None, "like no registered estimator")]
     closest = min(found, key=lambda relation: _CLOSEST_FIRST.index(relation.kind))
@@ -69,17 +70,27 @@ def check(subject: Subject, group_size: int, k: int, *, symmetric: bool) -> list
     return [Verdict("relative", None, sentence, None, None, details)]
 
 
-def relations(subject: Subject, group_size: int, k: int, *, symmetric: bool) -> list[Relation]:
-    """All relations to registered estimators that are defined for this B, K and reward type."""
+def relations(
+    subject: Subject, group_size: int, k: int, *, holding: Collection[str]
+) -> list[Relation]:
+    """All relations to registered estimators that are defined for this B, K and reward type.
+
+    Only what is as centred as the function can be equal to it but for a factor, so that few of
+    the registered ones have to be computed; and a baseline in common is looked for with those
+    of `_FIRST` alone, and in functions that do not depend on the order of the samples.
+    """
     own = subject.advantages(_groups(group_size, subject.reward_type), k)
     found = []
     for name in sorted(estimators.names(), key=lambda name: name not in _FIRST):
-        theirs = _advantages(name, group_size, k, subject.reward_type)
-        if theirs is None or name == subject.name:
+        if name == subject.name or not (
+            name in _FIRST or estimators.get(name).centred == ("centred" in holding)
+        ):
             continue
-        relation = _relation(own, theirs, name, symmetric)
-        if relation is not None:
-            found.append(relation)
+        theirs = _advantages(name, group_size, k, subject.reward_type)
+        if theirs is not None:
+            symmetric = name in _FIRST and "permutation_equivariant" in holding
+            relation = _relation(own, theirs, name, symmetric)
+            found += [relation] if relation is not None else []
     return found
 
 

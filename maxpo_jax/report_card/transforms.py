@@ -1,13 +1,14 @@
 """What may be done to the function: batching, jit, vmap, grad, masks, other dtypes, odd values."""
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from maxpo_jax.report_card import probes
-from maxpo_jax.report_card.subject import Subject
+from maxpo_jax.report_card.subject import Subject, compiled
 from maxpo_jax.report_card.verdicts import Counterexample, Verdict
 
 NAMES = ("pure", "batched", "jit", "vmap", "no_gradient", "integer_rewards", "mask")
@@ -40,7 +41,7 @@ def check(
             "vmap": lambda: _vmap(subject, groups, rows, k),
             "no_gradient": lambda: _no_gradient(subject, groups, k),
             "integer_rewards": lambda: _integer_rewards(subject, group_size, k),
-            "mask": lambda: _mask(subject, groups, k),
+            "mask": lambda: _mask(subject, groups, rows, k),
         }
         return [run() for name, run in checks.items() if only is None or name in only]
 
@@ -104,11 +105,11 @@ def _jit(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verd
     if subject.language != "jax":
         return Verdict("jit", None, f"not traceable ({subject.not_traceable})")
 
-    def compiled(rewards: jax.Array, seed: jax.Array) -> jax.Array:
+    def one_group(rewards: jax.Array, seed: jax.Array) -> jax.Array:
         key = jax.random.key(seed) if subject.randomised else None
         return jnp.asarray(subject.function(rewards, k, key, None))
 
-    program = jax.jit(compiled)
+    program = compiled(one_group, groups[0], np.uint32(0))
     got = np.stack([np.asarray(program(row, np.uint32(0))) for row in groups])
     first = _first_difference(got, rows, _TOLERANCE)
     if first is not None:
@@ -139,9 +140,8 @@ def _vmap(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Ver
         return jnp.asarray(subject.function(rewards, k, key, None))
 
     try:
-        example = _smallest_pair(
-            lambda pair: np.asarray(jax.jit(jax.vmap(one_group))(pair)), groups, rows, k
-        )
+        program = compiled(jax.vmap(one_group), groups[:2])
+        example = _smallest_pair(lambda pair: np.asarray(program(pair)), groups, rows, k)
     except Exception as error:
         return Verdict("vmap", False, f"fails under jax.vmap ({type(error).__name__})")
     good, bad = "the same under jax.vmap", "under jax.vmap a group reads its neighbours"
@@ -157,9 +157,8 @@ def _no_gradient(subject: Subject, groups: np.ndarray, k: int) -> Verdict:
         advantages = jnp.asarray(subject.function(rewards, k, key, None))
         return jnp.sum(advantages * jnp.arange(1.0, len(rewards) + 1.0, dtype=advantages.dtype))
 
-    differentiate = jax.jit(jax.vmap(jax.grad(weighted_sum)))
     try:
-        gradients = np.asarray(differentiate(groups))
+        gradients = np.asarray(compiled(jax.vmap(jax.grad(weighted_sum)), groups)(groups))
     except Exception as error:
         return Verdict("no_gradient", None, f"cannot be differentiated ({type(error).__name__})")
     leaking = np.flatnonzero(~(gradients == 0.0).all(axis=1))
@@ -197,18 +196,19 @@ def _integer_rewards(subject: Subject, group_size: int, k: int) -> Verdict:
     return Verdict("integer_rewards", True, "integers and booleans count as the same floats")
 
 
-def _mask(subject: Subject, groups: np.ndarray, k: int) -> Verdict:
+def _mask(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
     if not subject.takes_where:
         return Verdict("mask", None, "takes no mask `where`")
     if subject.randomised:
         return Verdict("mask", None, "not judged: a key draws other numbers for another shape")
+    where = np.append(np.ones(groups.shape[1], bool), False)
+    masked = _with_mask(subject, k, np.append(groups[0], 0.0), where)
     for junk in (0.0, 1.0):
-        for group in groups:
-            padded, where = np.append(group, junk), np.append(np.ones(len(group), bool), False)
-            expected = np.append(subject.one_group(group, k), 0.0)
+        for group, row in zip(groups, rows, strict=True):
+            padded, expected = np.append(group, junk), np.append(row, 0.0)
             for shift in (0, 2):
                 rewards, mask = np.roll(padded, shift), np.roll(where, shift)
-                got = subject.one_group(rewards, k, where=mask)
+                got = np.asarray(masked(rewards, mask))
                 right = np.roll(expected, shift)
                 if _first_difference(got[None], right[None], _TOLERANCE) is not None:
                     setting = f"where = {mask.astype(int).tolist()}"
@@ -216,6 +216,13 @@ def _mask(subject: Subject, groups: np.ndarray, k: int) -> Verdict:
                     sentence = "a masked sample changes the others, or is not zero"
                     return Verdict("mask", False, sentence, None, example)
     return Verdict("mask", True, "masked samples are zero, and the others as without them")
+
+
+def _with_mask(subject: Subject, k: int, *example: np.ndarray) -> Callable[..., Any]:
+    """The function of (rewards, mask), compiled where it can be."""
+    if subject.language == "jax":
+        return compiled(lambda rewards, mask: subject.function(rewards, k, None, mask), *example)
+    return lambda rewards, mask: subject.one_group(rewards, k, where=mask)
 
 
 def _smallest_pair(
