@@ -20,6 +20,7 @@ WITHOUT_FILES = {
     "tests": "one file per module, and oracles that share no code with it",
     "figures": "PNG, PDF, data and manifest of every figure",
 }
+REPORT_CARDS = ("maxpo", "center_ei")
 TREE_FOLDERS = ("maxpo_jax", "experiments", "configs", "tests", "figures")
 
 
@@ -97,10 +98,21 @@ def _tree_line(file: Path, folder: str) -> str:
     return f"  {name:<36}{docstring.splitlines()[0] if docstring else ''}".rstrip()
 
 
+def report_cards() -> str:
+    """The committed report cards, as the terminal shows them."""
+    blocks = []
+    for name in REPORT_CARDS:
+        command = f"$ python -m experiments.check_estimator --estimator={name}"
+        text = (PROJECT_ROOT / "figures" / "report_cards" / f"{name}.txt").read_text("utf-8")
+        blocks.append(f"```\n{command}\n{text.rstrip()}\n```")
+    return "\n\n".join(blocks)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "claims": claims_table,
     "estimators": estimator_table,
     "gallery": gallery,
+    "report_cards": report_cards,
     "tree": tree,
 }
 

@@ -1,5 +1,6 @@
 """The command that checks an estimator: what it prints, stores, and exits with."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import check_estimator
+from experiments import check_estimator, readme
 from experiments.errors import UserError
+from maxpo_jax import estimators
+from maxpo_jax.report_card import edges, expectation, symmetry, variance
+from maxpo_jax.report_card.card import paragraph
+from maxpo_jax.report_card.subject import from_function
 
 DEFECTS = Path(__file__).with_name("planted_defects.py")
 
@@ -95,3 +100,15 @@ def test_the_command_itself(tmp_path):
 def test_help_explains_every_claim(capsys):
     assert run("--help") == 0
     assert "no_gradient: no gradient flows through the rewards" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", readme.REPORT_CARDS)
+def test_the_committed_cards_say_what_a_card_says_today(name):
+    stored = (readme.PROJECT_ROOT / "figures" / "report_cards" / f"{name}.txt").read_text()
+    subject = from_function(estimators.get(name), 5, 2)
+    main = expectation.expectation(subject, 5, 2)
+    fresh = [*expectation.verdicts(subject, main, 5), *symmetry.check(subject, 5, 2)]
+    fresh += [*edges.check(subject, main, 5, 2), *variance.check(main, "real", 5, 2)]
+    for verdict in fresh:
+        without_example = dataclasses.replace(verdict, counterexample=None)
+        assert paragraph(without_example) in stored

@@ -99,17 +99,8 @@ class Card:
         Returns:
           One paragraph for each verdict, and the counterexample under each that fails.
         """
-        lines = [self.heading, ""]
-        for name, verdict in self.verdicts.items():
-            label = f"{name:<{NAME_WIDTH}}{verdict.word:<5}"
-            indent = " " * len(label)
-            lines += textwrap.wrap(label + verdict.sentence, width, subsequent_indent=indent)
-            if verdict.counterexample is not None:
-                example = f"e.g. {verdict.counterexample}"
-                lines += textwrap.wrap(
-                    example, width, initial_indent=indent, subsequent_indent=indent
-                )
-        return "\n".join(lines)
+        paragraphs = (paragraph(verdict, width) for verdict in self.verdicts.values())
+        return "\n".join([self.heading, "", *paragraphs])
 
     def as_json(self) -> dict[str, Any]:
         """The card as JSON holds it."""
@@ -126,6 +117,21 @@ class Card:
             for name, verdict in self.verdicts.items()
         }
         return plain(card)
+
+
+def paragraph(verdict: Verdict, width: int = 100) -> str:
+    """A verdict for a terminal, with its counterexample below it."""
+    label = f"{verdict.name:<{NAME_WIDTH}}{verdict.word:<5}"
+    indent = " " * len(label)
+    lines = textwrap.wrap(label + verdict.sentence, width, subsequent_indent=indent)
+    if verdict.counterexample is not None:
+        lines += textwrap.wrap(
+            f"e.g. {verdict.counterexample}",
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+        )
+    return "\n".join(lines)
 
 
 def report_card(

@@ -96,7 +96,7 @@ class Expectation:
         """What E g is, in words."""
         kinds = [bandit.binary for bandit in self.moments.bandits]
         where = f"{len(kinds)} bandits ({kinds.count(False)} real, {kinds.count(True)} binary)"
-        residual = f"largest relative error {small(self.relative_bias)}"
+        residual = f"relative error {small(self.relative_bias)}"
         if any(error.any() for error in self.moments.standard_errors):
             residual = f"within the sampling error of its keys, {small(self.relative_bias)}"
         if self.unbiased:

@@ -18,7 +18,7 @@ plain sum over thousands of subsets below 1e-3."""
 _LONGEST_STEP = 8.0
 _SHORTEST_STEP = 1e-3
 _SIZES = (8, 16, 64, LARGEST_GROUP)
-_REPEATS = 5
+_REPEATS = 30
 _LONGEST_TIMING = 0.5
 
 

@@ -178,7 +178,7 @@ def _verdict(
     name: str, good: str, bad: str, error: np.ndarray, example: Counterexample | None
 ) -> Verdict:
     largest = float(np.max(error, initial=0.0))
-    sentence = f"{good if example is None else bad} (largest relative error {small(largest)})"
+    sentence = f"{good if example is None else bad} (error {small(largest)})"
     return Verdict(name, example is None, sentence, largest, example)
 
 

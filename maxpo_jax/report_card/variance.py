@@ -57,8 +57,13 @@ def reference(
 
 def _against(rows: list[dict], name: str) -> str:
     ratios = [row["own"] / row[name] for row in rows]
-    wins = [row["name"] for row, ratio in zip(rows, ratios, strict=True) if ratio < 1.0 - 1e-9]
     if all(abs(ratio - 1.0) <= 1e-9 for ratio in ratios):
         return f"the same as {name} on every bandit"
-    where = f"lower on {len(wins)} of {len(rows)}" + (f" ({', '.join(wins)})" if wins else "")
+    pairs = list(zip(rows, ratios, strict=True))
+    wins = [row["name"] for row, ratio in pairs if ratio < 1.0 - 1e-9]
+    losses = [row["name"] for row, ratio in pairs if ratio > 1.0 + 1e-9]
+    where = f"lower on {len(wins)} of {len(rows)}"
+    if wins and losses:
+        fewer = ("lower only", wins) if len(wins) <= len(losses) else ("higher", losses)
+        where = f"{fewer[0]} on {', '.join(fewer[1])}"
     return f"{min(ratios):.3g} to {max(ratios):.3g} x {name}, {where}"
