@@ -19,6 +19,7 @@ from pathlib import Path
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("maxpo_jax", "experiments")
 FRAME = (
+    "experiments.atomic_file",
     "experiments.claims",
     "experiments.code_hash",
     "experiments.command_line",
@@ -31,6 +32,7 @@ FRAME = (
     "experiments.reproduce",
     "experiments.run_directory",
     "experiments.sweep",
+    "experiments.sweeps",
 )
 SHOWING = ("experiments.drawings", "experiments.style")
 

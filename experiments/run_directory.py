@@ -14,19 +14,36 @@ import io
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import xarray as xr
 
+from experiments.atomic_file import (
+    TEMPORARY_SUFFIX,
+    atomic_write,
+    check_writable,
+    sync_folder,
+    write_and_sync,
+)
 from experiments.errors import UserError
+
+__all__ = [
+    "DamagedDataError",
+    "RunDirectory",
+    "Stored",
+    "atomic_write",
+    "check_writable",
+    "dataset_from_bytes",
+    "dataset_to_bytes",
+    "opened",
+    "sha256",
+]
 
 DATA = "data.nc"
 MANIFEST = "manifest.json"
 CONFIG = "config.json"
-TEMPORARY_SUFFIX = ".tmp"
 
 
 class Stored(NamedTuple):
@@ -52,10 +69,10 @@ class RunDirectory:
         """Replace the named files all at once, on disk before this returns."""
         self._pending.mkdir()
         for name, content in files.items():
-            _write_and_sync(self._pending / name, content)
-        _sync_folder(self._pending)
+            write_and_sync(self._pending / name, content)
+        sync_folder(self._pending)
         os.rename(self._pending, self._committed)  # noqa: PTH104 - the commit
-        _sync_folder(self.path)
+        sync_folder(self.path)
         self._finish_commit()
 
     def recover(self) -> None:
@@ -90,7 +107,7 @@ class RunDirectory:
             return
         for file in sorted(self._committed.iterdir()):
             os.replace(file, self.path / file.name)  # noqa: PTH105 - atomic
-        _sync_folder(self.path)
+        sync_folder(self.path)
         self._committed.rmdir()
 
 
@@ -106,32 +123,6 @@ def opened(path: Path) -> Iterator[RunDirectory]:
         directory = RunDirectory(path)
         directory.recover()
         yield directory
-
-
-def check_writable(path: Path) -> None:
-    """Make the folder and a trial file in it, so that a fault shows before anything is computed."""
-    trial = _temporary_name(path / "trial")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"cannot write to {path}: {reason}; give another folder by --out_dir"
-        ) from error
-
-
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a file so that it holds its old content or the new one at any instant."""
-    temporary = _temporary_name(path)
-    try:
-        _write_and_sync(temporary, content)
-        os.replace(temporary, path)  # noqa: PTH105 - atomic
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def dataset_to_bytes(dataset: xr.Dataset) -> bytes:
@@ -169,22 +160,3 @@ def _lock(descriptor: int, path: Path) -> None:
         ) from error
     except OSError:
         pass  # a file system without locks: two runs of one experiment at once are not kept apart
-
-
-def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
-
-
-def _write_and_sync(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

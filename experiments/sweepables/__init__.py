@@ -1,0 +1,1 @@
+"""The sweeps of the experiments, one module each: see `experiments.sweeps.sweepable`."""
