@@ -34,6 +34,10 @@ def main(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     return exit_info.value.code, captured.out, "\n".join(errors).strip()
 
 
+def rows_of(table: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.read_text().splitlines()))
+
+
 def expected_value(k: int, learning_rate: float, seed: int, estimator: str) -> float:
     return k * float(np.float32(learning_rate)) + seed + len(estimator)
 
@@ -64,7 +68,7 @@ def test_a_sweep_leaves_one_dataset_with_named_axes_and_tables(
             np.testing.assert_array_equal(point.curve, [expected / 2, expected])
     assert dataset["count"].dtype == np.int32
     assert dataset.value.attrs == {"long_name": "a value", "units": "1"}
-    rows = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    rows = rows_of(tmp_path / "runs.csv")
     assert len(rows) == 12
     for row in rows:
         expected = expected_value(
@@ -72,7 +76,7 @@ def test_a_sweep_leaves_one_dataset_with_named_axes_and_tables(
         )
         assert float(row["value"]) == pytest.approx(expected, rel=1e-8)
         assert float(row["curve"]) == pytest.approx(expected, rel=1e-8)
-    assert len(list(csv.DictReader((tmp_path / "curves.csv").open()))) == 24
+    assert len(rows_of(tmp_path / "curves.csv")) == 24
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["runs"] == {"total": 12, "finished": 12, "failed": 0, "remaining": 0}
     assert str(tmp_path) not in (tmp_path / "manifest.json").read_text()
