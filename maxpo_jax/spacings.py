@@ -13,7 +13,15 @@ from maxpo_jax.rank_weights import (
     subset_probability,
     traced_subset_probability,
 )
-from maxpo_jax.sorting import sort_with_inverse
+from maxpo_jax.sorting import (
+    LONGEST_NETWORK,
+    look_up_by_comparison,
+    look_up_by_rank,
+    lowest_rank,
+    network_sort,
+    sortable_integers,
+    values_of,
+)
 
 
 class RankWeights(NamedTuple):
@@ -24,8 +32,7 @@ class RankWeights(NamedTuple):
     .. math:: A_{(i)} = a R_{(B)} + \sum_{m=1}^{B-1} f_m d_m + \sum_{m < i} r_m d_m.
 
     Attributes:
-      rise: r, [..., B-1], what a sample gains from lying above spacing m. The kernel asks for
-        r_m >= 0: a better reward never has a worse advantage.
+      rise: r, [..., B-1], what a sample gains from lying above spacing m.
       floor: f, [..., B-1], what spacing m gives to every sample.
       anchor: a, [...], the weight of the largest reward.
     """
@@ -88,62 +95,135 @@ def rank_weights(
     return RankWeights(*(w.reshape(*num_valid.shape, *w.shape[1:]) for w in flat))
 
 
+SAMPLES_PER_BLOCK = 2**15  # what the cache of one core holds with its intermediate results
+SAMPLES_PER_PIECE = 64  # added up plainly; pieces are added up with what rounding took
+
+
 @jax.jit
 def weigh_spacings(rewards: jax.Array, weights: RankWeights) -> jax.Array:
     """Apply rank weights to rewards: sort, weigh the spacings, accumulate, put back in order.
 
     Equal rewards get equal results to the last bit, and adding a constant to all rewards changes
-    nothing but the anchor's term, to the last bit that the rewards have.
+    nothing but the anchor's term, to the last bit that the rewards have. Many groups are worked
+    off in blocks that stay in the cache.
 
     Args:
-      rewards: [..., B] floating-point rewards. Masked samples hold the largest valid reward.
+      rewards: [..., B] finite floating-point rewards. Masked samples hold the largest valid one.
       weights: `RankWeights` of shape [B-1], or [..., B-1].
 
     Returns:
       [..., B] weighted sums in the order of `rewards`.
     """
-    ranked, unsort = sort_with_inverse(rewards)
+    size = rewards.shape[-1]
+    groups = rewards.reshape(-1, size)
+    if weights.rise.ndim > 1:
+        weights = RankWeights(
+            weights.rise.reshape(-1, size - 1),
+            weights.floor.reshape(-1, size - 1),
+            weights.anchor.reshape(-1),
+        )
+    weigh = _weigh_short_groups if size <= LONGEST_NETWORK else _weigh_in_blocks
+    return weigh(groups, weights).reshape(rewards.shape)
+
+
+def _weigh_in_blocks(groups: jax.Array, weights: RankWeights) -> jax.Array:
+    num_groups, size = groups.shape
+    block = max(SAMPLES_PER_BLOCK // size, 1)
+    if num_groups <= block:
+        return _weigh_long_groups(groups, weights)
+    num_blocks = -(-num_groups // block)
+    missing = num_blocks * block - num_groups
+
+    def blocks(array: jax.Array) -> jax.Array:
+        padded = jnp.pad(array, ((0, missing), *((0, 0),) * (array.ndim - 1)))
+        return padded.reshape(num_blocks, block, *array.shape[1:])
+
+    if weights.rise.ndim == 1:
+        results = jax.lax.map(lambda some: _weigh_long_groups(some, weights), blocks(groups))
+    else:
+        per_group = RankWeights(*(blocks(weight) for weight in weights))
+        results = jax.lax.map(lambda some: _weigh_long_groups(*some), (blocks(groups), per_group))
+    return results.reshape(-1, size)[:num_groups]
+
+
+def _weigh_short_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
+    """[G, B] -> [G, B] with the groups side by side: rank by rank, all groups at once."""
+    values = groups.T
+    ranked = network_sort(values)
+    spacing = ranked[1:] - ranked[:-1]
+    rise, floor = (_ranks_first(weight) for weight in (weights.rise, weights.floor))
+    sums = [weights.anchor * ranked[-1] + jnp.sum(_increments(floor, spacing), axis=0)]
+    for increment in _increments(rise, spacing):
+        sums.append(sums[-1] + increment)
+    return look_up_by_comparison(values, ranked, jnp.stack(sums)).T
+
+
+def _ranks_first(weight: jax.Array) -> jax.Array:
+    return weight[:, None] if weight.ndim == 1 else weight.T
+
+
+def _weigh_long_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
+    """[G, B] -> [G, B], one group after the other."""
+    integers = sortable_integers(groups)
+    ranked_integers = jnp.sort(integers, axis=-1)
+    ranked = values_of(ranked_integers, groups.dtype)
     spacing = jnp.diff(ranked, axis=-1)
     rise, floor = (jnp.broadcast_to(w, spacing.shape) for w in (weights.rise, weights.floor))
-    anchor = jnp.broadcast_to(weights.anchor, rewards.shape[:-1])
-    shared = (anchor * ranked[..., -1])[..., None] + cumulative_sum(floor, spacing)[..., -1:]
-    climbed = _equal_along_ties(cumulative_sum(rise, spacing), spacing)
-    return unsort(shared + climbed)
+    lowest = weights.anchor * ranked[..., -1] + _sum(_increments(floor, spacing))
+    climbed = lowest[..., None] + _cumulative_sum(_increments(rise, spacing))
+    results = jnp.concatenate([lowest[..., None], climbed], axis=-1)
+    return look_up_by_rank(lowest_rank(integers, ranked_integers), results)
 
 
-def cumulative_sum(weights: jax.Array, spacing: jax.Array) -> jax.Array:
-    """Cumulative sums of weights * spacing [..., N] -> [..., N + 1], precise to a rounding.
+def _increments(weight: jax.Array, spacing: jax.Array) -> jax.Array:
+    # The choice keeps a compiler from fusing this product with a sum, which would make the
+    # two-sum see one product rounded and the next one exact.
+    return jnp.where(spacing > 0, weight * spacing, jnp.zeros((), spacing.dtype))
 
-    Each partial sum carries what its additions rounded away (Knuth's two-sum), without which the
-    error grows with the number of increments and exceeds that of their products.
+
+def _two_sum(left: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The sum, and exactly what rounding took from it (Knuth).
+
+    Without it the error of a long sum grows with its length, and exceeds that of its terms.
     """
-    # The choice keeps a compiler from fusing product and sum, which would make the two-sum see
-    # one product rounded and the next one exact.
-    increments = jnp.where(spacing > 0, weights * spacing, jnp.zeros((), spacing.dtype))
-
-    def add(
-        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-        total = left[0] + right[0]
-        part = total - left[0]
-        lost = (left[0] - (total - part)) + (right[0] - part)
-        return total, left[1] + right[1] + lost
-
-    sums, lost = jax.lax.associative_scan(add, (increments, jnp.zeros_like(increments)), axis=-1)
-    first = jnp.zeros((*increments.shape[:-1], 1), increments.dtype)
-    return jnp.concatenate([first, sums + lost], axis=-1)
+    total = left + right
+    part = total - left
+    return total, (left - (total - part)) + (right - part)
 
 
-def _equal_along_ties(sums: jax.Array, spacing: jax.Array) -> jax.Array:
-    """Non-decreasing sums [..., B], made equal to the last bit along ties.
+_Compensated = tuple[jax.Array, jax.Array]
 
-    A parallel prefix sum adds up neighbours in different orders, so that adding zero may change
-    the last bit. The running maximum over the first samples of the runs of ties is the same sum,
-    and constant along each run.
-    """
-    first_of_runs = jnp.where(spacing > 0, sums[..., 1:], jnp.zeros((), sums.dtype))
-    climbed = jax.lax.cummax(first_of_runs, axis=sums.ndim - 1)
-    return jnp.concatenate([sums[..., :1], climbed], axis=-1)
+
+def _cumulative_sum(increments: jax.Array) -> jax.Array:
+    """Cumulative sums over the last axis, to a few roundings however long it is."""
+    within = jnp.cumsum(_pieces(increments), axis=-1)
+    _, (sums, lost) = _add_up(within[..., -1])
+    climbed = sums[..., None] + (within + lost[..., None])
+    return climbed.reshape(*increments.shape[:-1], -1)[..., : increments.shape[-1]]
+
+
+def _sum(increments: jax.Array) -> jax.Array:
+    """Sum over the last axis, to a few roundings however long it is."""
+    (total, lost), _ = _add_up(jnp.sum(_pieces(increments), axis=-1))
+    return total + lost
+
+
+def _pieces(increments: jax.Array) -> jax.Array:
+    """[..., N] -> [..., pieces, SAMPLES_PER_PIECE] with zeros behind."""
+    padding = ((0, 0),) * (increments.ndim - 1) + ((0, -increments.shape[-1] % SAMPLES_PER_PIECE),)
+    return jnp.pad(increments, padding).reshape(*increments.shape[:-1], -1, SAMPLES_PER_PIECE)
+
+
+def _add_up(totals: jax.Array) -> tuple[_Compensated, _Compensated]:
+    """Sum over the last axis, and the sums before each entry, each with what rounding took."""
+
+    def add(before: _Compensated, total: jax.Array) -> tuple[_Compensated, _Compensated]:
+        after, lost = _two_sum(before[0], total)
+        return (after, before[1] + lost), before
+
+    zero = jnp.zeros(totals.shape[:-1], totals.dtype)
+    total, (sums, lost) = jax.lax.scan(add, (zero, zero), jnp.moveaxis(totals, -1, 0))
+    return total, (jnp.moveaxis(sums, 0, -1), jnp.moveaxis(lost, 0, -1))
 
 
 def weighted_advantages(
