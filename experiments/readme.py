@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from experiments import list_estimators
 from experiments.configuration import PROJECT_ROOT
 from experiments.reproduce import EXPERIMENTS
-from maxpo_jax import estimators
 
 README = PROJECT_ROOT / "README.md"
 WITHOUT_FILES = {
@@ -26,28 +26,7 @@ TREE_FOLDERS = ("maxpo_jax", "experiments", "configs", "tests", "figures")
 
 def estimator_table() -> str:
     """The facts of every registered estimator, as a Markdown table."""
-    head = "| name | target | unbiased | centred | shift | scale | K | rewards | source |"
-    rows = [head, "|---|---|---|---|---|---|---|---|---|"]
-    for name in estimators.names():
-        entry = estimators.get(name)
-        source = f"{entry.citation}: {entry.equation}"
-        cells = (
-            f"`{name}`",
-            entry.target,
-            _mark(entry.unbiased),
-            _mark(entry.centred),
-            _mark(entry.shift_invariant),
-            _mark(entry.scale_equivariant),
-            entry.k_range.text.removesuffix(" with B >= 2"),
-            entry.reward_type,
-            source,
-        )
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def _mark(fact: bool) -> str:
-    return "yes" if fact else "no"
+    return list_estimators.table(markdown=True)
 
 
 def claims_table() -> str:

@@ -23,7 +23,7 @@ def test_generated_sections_are_current():
 
 
 def test_a_stale_section_is_named():
-    stale = TEXT.replace("| `maxpo` | J_K | yes |", "| `maxpo` | J_K | no |")
+    stale = TEXT.replace("| `maxpo` | J_K | 1", "| `maxpo` | J_1 | 1")
     assert readme.stale_sections(stale) == ["estimators"]
 
 

@@ -1,0 +1,38 @@
+"""The facts table, as printed."""
+
+import pytest
+
+from experiments import list_estimators
+from maxpo_jax import estimators
+
+
+def test_every_estimator_has_a_line_in_each_format(capsys):
+    for arguments in ([], ["--format=markdown"]):
+        assert list_estimators.run(arguments) == 0
+        lines = capsys.readouterr().out.splitlines()
+        for name in estimators.names():
+            assert sum(name in line.replace("|", " ").replace("`", " ").split() for line in lines)
+
+
+def test_rows_say_what_is_known(capsys):
+    rows = {name: list_estimators.row(estimators.get(name)) for name in estimators.names()}
+    assert rows["maxpo"][1:7] == ("J_K", "1 (K = 4)", "yes", "yes", "yes", "1 <= k <= B - 1")
+    assert rows["grpo"][1:6] == ("nothing (meant for J_1)", "-", "yes", "yes", "no")
+    assert rows["center_u"][2] == "0.5 (K = 4)"
+    assert rows["tang_leave_one_out"][2] == "1 (K = 8)"
+    assert rows["maxrl"][4:6] == ("-", "-")
+    assert rows["pass_at_k_training_full"][7] == "real, draws"
+
+
+def test_mistakes_are_one_line(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        list_estimators.main(["--format=html"])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "markdown" in error
+
+
+def test_help(capsys):
+    assert list_estimators.run(["--help"]) == 0
+    assert "--format" in capsys.readouterr().out
