@@ -112,13 +112,16 @@ def integer_k(name: str, k: Any) -> int | jax.Array:
         ) from None
 
 
-def check_k(name: str, k: int | jax.Array, k_range: KRange, group_size: int) -> None:
-    """Refuse a known K outside its range.
+def check_k(
+    name: str, k: int | jax.Array, k_range: KRange, group_size: int, masked: bool = False
+) -> None:
+    """Refuse a known K outside its range; a masked group may turn out to be of any smaller size.
 
     Raises:
       ValueError: naming K, the allowed range and the way out.
     """
-    if isinstance(k, int) and not k_range.contains(k, group_size):
+    sizes = range(group_size, 0, -1) if masked else (group_size,)
+    if isinstance(k, int) and not any(k_range.contains(k, size) for size in sizes):
         smallest, largest = k_range.smallest(group_size), k_range.largest(group_size)
         allowed = (
             f"allowed are {k_range.text}, here {smallest}..{largest}"

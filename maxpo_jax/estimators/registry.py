@@ -213,7 +213,7 @@ def _under_contract(
         values = checks.rewards_array(name, rewards)
         mask = checks.mask_array(name, where, values)
         count = checks.integer_k(name, k)
-        checks.check_k(name, count, k_range, values.shape[-1])
+        checks.check_k(name, count, k_range, values.shape[-1], masked=mask is not None)
         checks.check_values(name, values, mask, count, k_range)
         working, valid = prepare(values, mask, count, k_range)
         if reward_type == "binary":
