@@ -7,7 +7,7 @@ import planted_defects
 import pytest
 
 from maxpo_jax.report_card import expectation
-from maxpo_jax.report_card.bandits import PANEL
+from maxpo_jax.report_card.bandits import PANEL, SmallBandit
 from maxpo_jax.report_card.subject import from_function
 
 
@@ -72,9 +72,9 @@ def test_a_key_is_sampled_and_the_groups_are_not():
 
     result = found(noisy_rloo, 3, 1)
     assert result.unbiased
-    assert "within the sampling error of its keys" in result.sentence
+    assert "which is the sampling error of its keys" in result.sentence
     # The noise adds (1/B) 0.01 E|score|^2 to the variance of RLOO, here for the fair coin.
-    exact = expectation.moments(from_function(noisy_rloo, 3, 1), (PANEL[1],), 3, 1, draws=300)
+    exact = expectation.moments(from_function(noisy_rloo, 3, 1), (PANEL[1],), 3, 1, draws=500)
     coin = (PANEL[1].rewards, [0.5, 0.5], 3, 1)
     _, covariance = oracles.gradient_moments(lambda R: oracles.maxpo(R, 1), *coin)
     variance = float(covariance[0][0] + covariance[1][1]) + 0.01 * 0.5 / 3
@@ -84,3 +84,21 @@ def test_a_key_is_sampled_and_the_groups_are_not():
         return noisy_rloo(rewards, k, key) + rewards
 
     assert not found(biased, 3, 1).unbiased
+
+
+def test_a_mixture_holds_on_a_policy_it_was_not_fitted_to():
+    def over_deviation(rewards, k):
+        if not set(np.unique(rewards)) <= {0.0, 1.0}:
+            raise ValueError("0/1 rewards only")
+        return (rewards - np.mean(rewards)) / (np.std(rewards) + 1e-6)
+
+    # Any function of the number of successes is a polynomial in p on average, hence a mixture.
+    subject = from_function(over_deviation, 4, 2)
+    mixture = expectation.expectation(subject, 4, 2).mixture
+    fresh = SmallBandit("fresh", (0.0, 1.0, 1.0), (0.57, 0.11, 0.32))
+    (mean,) = expectation.moments(subject, (fresh,), 4, 2).means
+    terms = [
+        c * np.array(oracles.max_at_k_gradient(fresh.rewards, fresh.probs, t), float)
+        for t, c in mixture.items()
+    ]
+    np.testing.assert_allclose(mean, sum(terms), atol=1e-9)

@@ -117,9 +117,9 @@ def test_variance_of_a_scaled_estimator_is_that_of_its_unbiased_self():
         assert row["own"] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1), (4, 0), (4, 5)])
+@pytest.mark.parametrize("sizes", [(1, 1), (4, 0), (4, 5), (1000, 2)])
 def test_refuses_sizes_that_no_card_is_for(sizes):
-    with pytest.raises(ValueError, match="group_size >= 2 and 1 <= k <= group_size"):
+    with pytest.raises(ValueError, match="2 <= group_size <= 128 and 1 <= k <= group_size"):
         report_card(planted_defects.right, *sizes)
 
 

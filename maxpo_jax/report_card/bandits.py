@@ -53,9 +53,17 @@ PANEL = (
 """Policies in general position: an identity that holds on them holds for (almost) all policies."""
 
 
+COINS = tuple(
+    SmallBandit(f"success {p}", (0.0, 1.0), (1.0 - p, p)) for p in (0.12, 0.23, 0.36, 0.71, 0.84)
+)
+"""More of them for estimators that take no other than 0/1 rewards."""
+
+
 def panel(reward_type: RewardType) -> tuple[SmallBandit, ...]:
     """The bandits on which an estimator for such rewards is judged."""
-    return tuple(bandit for bandit in PANEL if bandit.binary or reward_type == "real")
+    if reward_type == "real":
+        return PANEL
+    return (*(bandit for bandit in PANEL if bandit.binary), *COINS)
 
 
 def simple(reward_type: RewardType) -> tuple[SmallBandit, ...]:

@@ -49,6 +49,7 @@ FACTS = {
 }
 """Further lines of the card, which can be neither right nor wrong."""
 
+LARGEST_GROUP = 128
 NAME_WIDTH = 24
 
 
@@ -152,7 +153,7 @@ def report_card(
     Args:
       function: `f(rewards [B], k)`, or `f(rewards, k, key)`; in JAX, NumPy or plain Python, for one
         group or for batches of groups; or a registered `Estimator`.
-      group_size: B >= 2.
+      group_size: B, 2 <= B <= 128.
       k: K, 1 <= K <= B.
       name: what to call it on the card.
       reward_type: "real" or "binary", the rewards to judge it on; default what it accepts.
@@ -174,10 +175,11 @@ def report_card(
       >>> print(card.verdicts["unbiased"].counterexample)  # doctest: +ELLIPSIS
       rewards (0, 1), k = 1, policy (0.5, 0.5), group size 2: ... got (-0.125, 0.125), expected ...
     """
-    if group_size < 2 or not 1 <= k <= group_size:
+    if not 2 <= group_size <= LARGEST_GROUP or not 1 <= k <= group_size:
         raise ValueError(
-            f"a card needs group_size >= 2 and 1 <= k <= group_size, got group_size = {group_size} "
-            f"and k = {k}; nothing is unbiased for k > group_size"
+            f"a card needs 2 <= group_size <= {LARGEST_GROUP} and 1 <= k <= group_size, got "
+            f"group_size = {group_size} and k = {k}; nothing is unbiased for k > group_size, and "
+            "larger groups take long to enumerate"
         )
     subject = from_function(function, group_size, k, name=name, reward_type=reward_type)
     same = transforms.deterministic(subject, group_size, k)

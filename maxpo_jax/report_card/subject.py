@@ -159,7 +159,7 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any
 
 def chunk_rows(group_size: int) -> int:
     """Groups in one compiled call: fixed by B, so that each B is compiled once."""
-    return int(np.clip(_CHUNK_ELEMENTS // group_size, 4, 64))
+    return int(np.clip(_CHUNK_ELEMENTS // group_size, 4, 256))
 
 
 def from_function(
@@ -195,9 +195,9 @@ def from_function(
     name = name or _name(function)
     real = np.random.default_rng(0).normal(size=group_size)
     binary = (np.arange(group_size) % 2).astype(np.float64)
-    first = binary if reward_type == "binary" else real
     if isinstance(function, Estimator):
         reward_type = reward_type or function.reward_type
+    first = binary if reward_type == "binary" else real
 
     def attempt(rewards: np.ndarray, wanted: RewardType) -> Subject:
         language, reason = _language(adapted, rewards, k, randomised)
