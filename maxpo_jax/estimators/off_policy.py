@@ -9,6 +9,7 @@ exponentially hard.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from maxpo_jax import checks
@@ -30,10 +31,12 @@ def off_policy_max_at_k(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Ar
       k: K of max@K, 1 <= k <= B; a Python int.
 
     Returns:
-      [..., B] advantages, without gradient in the rewards and the ratios.
+      [..., B] advantages in the dtype of the rewards (half precision as float32), without gradient
+        in the rewards and the ratios.
 
     Raises:
-      ValueError: k out of range, or rewards and ratios of different shapes.
+      ValueError: k out of range, rewards and ratios of different shapes, or, outside jit, values
+        that are not finite or negative ratios.
 
     Example:
       >>> import jax.numpy as jnp
@@ -67,10 +70,12 @@ def off_policy_max_at_k_leave_one_out(rewards: ArrayLike, ratios: ArrayLike, k: 
       k: K of max@K, 1 <= k <= B - 1; a Python int.
 
     Returns:
-      [..., B] advantages, without gradient in the rewards and the ratios.
+      [..., B] advantages in the dtype of the rewards (half precision as float32), without gradient
+        in the rewards and the ratios.
 
     Raises:
-      ValueError: k out of range, or rewards and ratios of different shapes.
+      ValueError: k out of range, rewards and ratios of different shapes, or, outside jit, values
+        that are not finite or negative ratios.
 
     Example:
       >>> import jax.numpy as jnp
@@ -106,10 +111,12 @@ def off_policy_max_at_k_first_order(rewards: ArrayLike, ratios: ArrayLike, k: in
       k: K of max@K, 1 <= k <= B; a Python int.
 
     Returns:
-      [..., B] advantages, without gradient in the rewards and the ratios.
+      [..., B] advantages in the dtype of the rewards (half precision as float32), without gradient
+        in the rewards and the ratios.
 
     Raises:
-      ValueError: k out of range, or rewards and ratios of different shapes.
+      ValueError: k out of range, rewards and ratios of different shapes, or, outside jit, values
+        that are not finite or negative ratios.
 
     Example:
       >>> import jax.numpy as jnp
@@ -143,7 +150,15 @@ def _check(
     if checks.is_traced(k):
         raise ValueError(f"{name}: k must be a Python int here; mark it as static under jax.jit.")
     checks.check_k(name, checks.integer_k(name, k), k_range, rewards.shape[-1])
-    dtype = jnp.promote_types(jnp.promote_types(rewards.dtype, ratios.dtype), jnp.float32)
+    checks.check_values(name, rewards, None, k, k_range)
+    if not checks.is_traced(ratios):
+        wrong = np.argwhere(~(np.isfinite(ratios) & (np.asarray(ratios) >= 0)))
+        if len(wrong):
+            raise ValueError(
+                f"{name}: ratios must be finite and not negative, which they are not at index "
+                f"{wrong[0].tolist()}; they are exp(log pi - log pi_old), not its logarithm."
+            )
+    dtype = rewards.dtype if jnp.finfo(rewards.dtype).bits >= 32 else jnp.float32
     rewards, ratios = (jax.lax.stop_gradient(x).astype(dtype) for x in (rewards, ratios))
     return rewards, ratios
 

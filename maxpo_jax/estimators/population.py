@@ -42,7 +42,8 @@ def population_advantages(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.A
     Exact: K E[A grad log pi] = grad J_K for every policy and every real K > 0. From a finite group
     of samples no estimator is unbiased for a K that is not an integer.
     """
-    rewards, probs = jnp.asarray(rewards), jnp.asarray(probs)
+    rewards = checks.rewards_array("population_advantages", rewards)
+    probs = jnp.asarray(probs)
     if rewards.ndim != 1 or rewards.shape != probs.shape or rewards.size == 0:
         raise ValueError(
             "population_advantages: rewards and probs must both have shape [num_actions], got "
@@ -50,7 +51,7 @@ def population_advantages(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.A
         )
     if not checks.is_traced(k) and not (jnp.ndim(k) == 0 and k > 0):
         raise ValueError(f"population_advantages: k must be a positive number, got {k!r}.")
-    dtype = jnp.promote_types(rewards.dtype, probs.dtype)
+    dtype = rewards.dtype
     rewards, probs = (jax.lax.stop_gradient(x).astype(dtype) for x in (rewards, probs))
     order = jnp.argsort(rewards)
     at_most = jnp.cumsum(probs[order])[:-1]
