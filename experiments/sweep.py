@@ -15,7 +15,7 @@ How axes are written: see `experiments/sweeps/axes.py`.
 import dataclasses
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from experiments import command_line
 from experiments.configuration import override_from_flags, resolve_config
 from experiments.errors import UserError
-from experiments.sweeps import driver, dry_run, local, report
+from experiments.sweeps import driver, dry_run, local, report, slurm
 from experiments.sweeps import sweepable as sweepable_module
 from experiments.sweeps.axes import parse_axes
 from experiments.sweeps.driver import Launcher, Outcome
@@ -33,10 +33,14 @@ from experiments.sweeps.plan import Plan, Run, check_metric, describe, make_plan
 from experiments.sweeps.store import Store
 from experiments.sweeps.sweepable import Sweepable
 
+Way = Callable[
+    [Plan, Store, Callable[[Sequence[Run]], None]], Outcome
+]  # to compute what is pending
+
 MODULE = "experiments.sweep"
 INCOMPLETE = 1
 LAUNCHERS = ("local", "slurm")
-MAX_FAILURES_SHOWN = 10
+MAX_FAILURES_SHOWN = 5  # of one error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,20 +56,28 @@ def _main(arguments: Sequence[str]) -> int:
     if values.help or not values.experiment:
         print(f"{__doc__}\n{command_line.flag_help(values)}")
         return 0 if values.help else command_line.USER_ERROR
+    is_writer = _join(values)
     offered, config, plan = _planned(values, overrides)
     metric = check_metric(offered, values.metric)
-    launcher, num_workers = _launcher(values)
-    store = Store(_out_dir(values) / "runs")
+    compute = _way_to_compute(values)
+    out_dir = _out_dir(values)
+    store = Store(out_dir / "runs")
+    if not is_writer:
+        return _status(compute(plan, store, lambda pending: None))
     _prepare(plan, store, values)
     if values.dry_run:
         _compute_one_chunk(plan, store)
-        print(dry_run.describe_plan(plan, store, num_workers))
+        print(dry_run.describe_plan(plan, store, _num_workers(values)))
         return 0
-    outcome = _run(plan, store, launcher, num_workers)
+    outcome = _with_progress(plan, store, compute)
     if outcome.finished:
         command = command_line.recorded_command(MODULE, arguments)
-        report.write(_out_dir(values), plan, offered, config, store, metric, outcome, command)
-    print(_closing_words(outcome, store, arguments, _out_dir(values)))
+        report.write(out_dir, plan, offered, config, store, metric, outcome, command)
+    print(_closing_words(outcome, store, arguments, out_dir))
+    return _status(outcome)
+
+
+def _status(outcome: Outcome) -> int:
     return INCOMPLETE if outcome.failed or outcome.remaining else 0
 
 
@@ -86,7 +98,13 @@ def _flags() -> flags.FlagValues:
     text("metric", None, "Metric that says which settings are best; the first by default.")
     number("chunk_size", 32, "Runs that go through a compiled program together, at most.")
     flags.DEFINE_enum("launcher", "local", LAUNCHERS, "Where workers run.", flag_values=values)
-    number("workers", 0, "Workers at once; 0 means one per core, or one where there is a GPU.")
+    number("workers", 0, "Workers at once; 0: one per core, or one where a GPU is; 16 with Slurm.")
+    many("slurm", [], "Option of sbatch, name=value, such as partition=gpu; repeat it for more.")
+    number("minutes", 240, "Time limit of a Slurm task; unfinished work is submitted again.")
+    switch("distributed", False, "Spread each chunk over all processes that run this command.")
+    text("coordinator", None, "host:port of process 0; found by itself under Slurm.")
+    number("num_processes", 1, "Processes of a distributed run with a coordinator.")
+    number("process_id", 0, "Number of this process, with a coordinator.")
     switch("dry_run", False, "List the runs and estimate the time; computes one chunk at most.")
     switch("retry_failed", False, "Try runs again that failed.")
     return values
@@ -127,10 +145,38 @@ def _out_dir(values: flags.FlagValues) -> Path:
     return Path("results/sweeps") / f"{values.experiment}{mode}"
 
 
-def _launcher(values: flags.FlagValues) -> tuple[Launcher, int]:
+def _join(values: flags.FlagValues) -> bool:
+    """Join the other processes of a distributed run; whether this one is to write."""
+    if not values.distributed:
+        return True
+    if values.dry_run or values.launcher != "local":
+        raise UserError("--distributed takes neither --dry_run nor --launcher: leave them out")
+    from experiments.sweeps import distributed  # it loads JAX, which --help has no need of
+
+    distributed.initialize(values.coordinator, values.num_processes, values.process_id)
+    return distributed.is_writer()
+
+
+def _way_to_compute(values: flags.FlagValues) -> Way:
+    if values.distributed:
+        from experiments.sweeps import distributed
+
+        return distributed.bring_up_to_date
+    launch: Launcher = local.launch
+    if values.launcher == "slurm":
+        launch = slurm.make_launcher(_out_dir(values) / "slurm", values.minutes, values.slurm)
+    num_workers = _num_workers(values)
+    return lambda plan, store, watch: driver.bring_up_to_date(
+        plan, store, launch, num_workers, watch
+    )
+
+
+def _num_workers(values: flags.FlagValues) -> int:
     if values.workers < 0:
         raise UserError(f"--workers is {values.workers}; it must be 0 or more")
-    return local.launch, values.workers or local.default_num_workers()
+    if values.launcher == "slurm":
+        return values.workers or slurm.DEFAULT_NUM_WORKERS
+    return values.workers or local.default_num_workers()
 
 
 def _prepare(plan: Plan, store: Store, values: flags.FlagValues) -> None:
@@ -150,23 +196,23 @@ def _compute_one_chunk(plan: Plan, store: Store) -> None:
     driver.bring_up_to_date(dataclasses.replace(plan, runs=tuple(first)), store, local.launch, 1)
 
 
-def _run(plan: Plan, store: Store, launcher: Launcher, num_workers: int) -> Outcome:
+def _with_progress(plan: Plan, store: Store, compute: Way) -> Outcome:
     with tqdm(total=len(plan.runs), desc=plan.experiment, unit="run") as progress:
 
         def watch(pending: Sequence[Run]) -> None:
-            progress.update(len(plan.runs) - len(pending) - progress.n)
+            if (num_new := len(plan.runs) - len(pending) - progress.n) > 0:
+                progress.update(num_new)
 
         watch(driver.pending_runs(store, plan.runs))
-        return driver.bring_up_to_date(plan, store, launcher, num_workers, watch)
+        return compute(plan, store, watch)
 
 
 def _closing_words(outcome: Outcome, store: Store, arguments: Sequence[str], out_dir: Path) -> str:
-    lines = []
-    for run in outcome.failed[:MAX_FAILURES_SHOWN]:
+    by_error: dict[str, list[Run]] = {}
+    for run in outcome.failed:
         failure = store.failure(run.key) or {}
-        lines.append(f"failed: {describe(run.setting)}: {failure.get('error')}")
-    if len(outcome.failed) > MAX_FAILURES_SHOWN:
-        lines.append(f"failed: {len(outcome.failed) - MAX_FAILURES_SHOWN} more, see manifest.json")
+        by_error.setdefault(str(failure.get("error")), []).append(run)
+    lines = [_failure_line(error, runs) for error, runs in by_error.items()]
     lines += [f"trouble: {trouble}" for trouble in outcome.troubles]
     again = command_line.without_flags(arguments, "force", "retry_failed")
     if outcome.remaining:
@@ -175,6 +221,12 @@ def _closing_words(outcome: Outcome, store: Store, arguments: Sequence[str], out
         retry = command_line.command(MODULE, [*again, "--retry_failed"])
         lines.append(f"try failed runs again by: {retry}")
     return "\n".join([*lines, f"{outcome.summary()}, in {out_dir}"])
+
+
+def _failure_line(error: str, runs: Sequence[Run]) -> str:
+    shown = "; ".join(describe(run.setting) for run in runs[:MAX_FAILURES_SHOWN])
+    more = len(runs) - MAX_FAILURES_SHOWN
+    return f"failed: {error}: {shown}" + (f"; {more} more, see manifest.json" if more > 0 else "")
 
 
 def _what_is_kept(arguments: Sequence[str]) -> str:

@@ -131,7 +131,7 @@ def test_failed_runs_are_listed_and_tried_again_on_request_only(
     monkeypatch.setenv("TOY_FAILS", "1")
     status, output, _ = main(capsys, *SMALL, f"--out_dir={tmp_path}")
     assert status == 1
-    assert "failed: k=2 seed=1: RuntimeError: this seed is unlucky" in output
+    assert "failed: RuntimeError: this seed is unlucky: k=2 seed=1; k=4 seed=1" in output
     assert "4 of 6 runs are stored, 2 failed" in output
     dataset = xr.load_dataset(tmp_path / "sweep.nc")
     assert dataset.value.isnull().sel(seed=1).all()

@@ -33,12 +33,19 @@ def compute(config: ConfigDict, traced: Mapping[str, np.ndarray]) -> dict[str, n
     with Path(os.environ.get("TOY_LOG", os.devnull)).open("a") as log:
         rows = zip(*(values.tolist() for values in traced.values()), strict=True)
         log.write(f"{json.dumps(sorted({(config.estimator, *row) for row in rows}))}\n")
+    with Path(os.environ.get("TOY_PIDS", os.devnull)).open("a") as pids:
+        pids.write(f"{os.getpid()}\n")
     time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
     seeds = traced["seed"]
     if os.environ.get("TOY_FAILS") and np.isin(seeds, int(os.environ["TOY_FAILS"])).any():
         raise RuntimeError("this seed is unlucky")
     if os.environ.get("TOY_KILLS") and np.isin(seeds, int(os.environ["TOY_KILLS"])).any():
         os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("TOY_KILLS_ONCE"):
+        mark = Path(os.environ["TOY_KILLS_ONCE"])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
     if os.environ.get("TOY_MEMORY") and len(seeds) > int(os.environ["TOY_MEMORY"]):
         raise MemoryError(f"{len(seeds)} runs do not fit")
     final = traced["k"] * traced["learning_rate"] + seeds + len(config.estimator)

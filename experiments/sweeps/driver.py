@@ -128,19 +128,25 @@ def pending_runs(store: Store, runs: Sequence[Run]) -> list[Run]:
 
 def split(plan: Plan, runs: Sequence[Run], num_workers: int) -> list[list[Run]]:
     """Split runs into consecutive shares of equally many chunks, one for each worker."""
-    chunks: list[list[Run]] = []
+    parts = chunks(plan, runs)
+    num_shares = min(num_workers, len(parts))
+    bounds = [index * len(parts) // num_shares for index in range(num_shares + 1)]
+    return [
+        [run for chunk in parts[first:last] for run in chunk]
+        for first, last in itertools.pairwise(bounds)
+    ]
+
+
+def chunks(plan: Plan, runs: Sequence[Run]) -> list[list[Run]]:
+    """Consecutive runs that go through a compiled program together."""
+    found: list[list[Run]] = []
     for run in runs:
-        last = chunks[-1] if chunks else []
+        last = found[-1] if found else []
         if last and run.group == last[0].group and len(last) < plan.chunk_sizes[run.group]:
             last.append(run)
         else:
-            chunks.append([run])
-    num_shares = min(num_workers, len(chunks))
-    bounds = [index * len(chunks) // num_shares for index in range(num_shares + 1)]
-    return [
-        [run for chunk in chunks[first:last] for run in chunk]
-        for first, last in itertools.pairwise(bounds)
-    ]
+            found.append([run])
+    return found
 
 
 def _task(plan: Plan, store: Store, runs: Sequence[Run]) -> Task:
