@@ -174,8 +174,7 @@ def _speed(steps: list[Step]) -> Verdict:
         largest = rest[-1]
         theirs = [reference_seconds(step.group_size, step.k) for step in rest]
         timed = [s._asdict() | {"maxpo": t} for s, t in zip(rest, theirs, strict=True)]
-        # From the middle on, where the time is that of the function and not that of the call.
-        base = rest[len(rest) // 2 - 1]
+        base = rest[-2]  # at small sizes the time is that of the call and not of the function
         exponent = np.log(largest.seconds / base.seconds)
         exponent /= np.log(largest.group_size / base.group_size)
         sentence += (
