@@ -108,29 +108,40 @@ def entropies(weights: Array, features: Array) -> Array:
     return jax.nn.softplus(logits) - logits * jax.nn.sigmoid(logits)
 
 
-def trajectory_score(
-    weights: Array, features: Array, positions: Array, actions: Array, live: Array
+def weighted_score(
+    weights: Array,
+    features: Array,
+    positions: Array,
+    actions: Array,
+    live: Array,
+    advantages: Array,
 ) -> Array:
-    r"""Computes the gradient of the log-probability of a whole trajectory.
+    r"""Computes the gradient of a weighted sum of the log-probabilities of whole trajectories.
 
-    .. math:: \nabla_w \sum_t \log \pi(a_t | s_t) = \sum_t (a_t - \pi(1 | s_t)) \phi(s_t)
+    .. math:: \sum_i A_i \nabla_w \sum_t \log \pi(a_{it} | s_{it})
+        = \sum_i A_i \sum_t (a_{it} - \pi(1 | s_{it})) \phi(s_{it})
 
     Args:
         weights: [num_features].
         features: [num_states, num_features].
-        positions: [num_steps] integer, the states in which the actions were taken.
-        actions: [num_steps] bool.
-        live: [num_steps] bool, False once the episode has ended.
+        positions: [group_size, num_steps] integer, the states in which the actions were taken.
+        actions: [group_size, num_steps] bool.
+        live: [group_size, num_steps] bool, False once the episode has ended.
+        advantages: [group_size].
 
     Returns:
         [num_features] float.
 
     Example:
         >>> features = feature_table("stateless", 2)
-        >>> states, actions = jnp.array([0, 1]), jnp.array([True, False])
-        >>> trajectory_score(jnp.zeros(1), features, states, actions, actions).tolist()
-        [0.5]
+        >>> positions, actions = jnp.array([[0, 1]]), jnp.array([[True, False]])
+        >>> advantages = jnp.array([2.0])
+        >>> weighted_score(
+        ...     jnp.zeros(1), features, positions, actions, actions, advantages).tolist()
+        [1.0]
     """
     probs = action_probabilities(weights, features)
     surprise = jnp.where(live, actions.astype(probs.dtype) - probs[positions], 0)
-    return jnp.sum(surprise[:, None] * features[positions], axis=0)
+    # Summed by state first: a table of features may be as wide as the maze is long.
+    by_state = jnp.zeros_like(probs).at[positions].add(advantages[:, None] * surprise)
+    return by_state @ features
