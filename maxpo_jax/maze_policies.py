@@ -40,8 +40,8 @@ def feature_table(policy: str, num_states: int) -> Array:
     if policy == "tabular":
         return jnp.eye(num_states)
     if policy == "shared":
-        state = jnp.arange(num_states)[:, None] + 0.5
-        frequency = jnp.arange(NUM_SHARED_FEATURES, dtype=state.dtype)[None, :]
+        state = jnp.arange(num_states, dtype=float)[:, None] + 0.5
+        frequency = jnp.arange(NUM_SHARED_FEATURES, dtype=float)[None, :]
         return jnp.cos(jnp.pi * frequency * state / num_states)
     raise ValueError(f"policy {policy!r} is unknown; choose one of {', '.join(POLICIES)}")
 

@@ -169,24 +169,25 @@ def train(
     acting = (~maze.terminal).astype(features.dtype)
     over_states = acting / jnp.sum(acting)
     groups = WINDOW + variance_groups
+    key_episodes, key_estimator = jax.random.split(key)
     rates = jnp.where(jnp.arange(groups) < WINDOW, learning_rate, 0)
 
-    def update(
-        weights: Array, inputs: tuple[Array, Array, Array | None]
-    ) -> tuple[Array, GroupGradient]:
-        uniforms, rate, key = inputs
+    def update(weights: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, GroupGradient]:
+        uniforms, rate, number = inputs
+        key = jax.random.fold_in(key_estimator, number) if estimator.randomised else None
         estimate = group_gradient(
             uniforms, maze, features, weights, k, estimator=estimator, key=key
         )
         return weights + rate * estimate.gradient, estimate
 
-    def window(weights: Array, key: Array) -> tuple[Array, Curves]:
-        key, keys = (key, None) if not estimator.randomised else _split_off(key, groups)
+    def window(weights: Array, window_number: Array) -> tuple[Array, Curves]:
+        key = jax.random.fold_in(key_episodes, window_number)
         # Drawn flat: the same numbers as for a shape of three axes, and compiled 15 times faster.
         uniforms = jax.random.uniform(key, (groups * group_size * num_steps,))
         uniforms = uniforms.reshape(groups, group_size, num_steps)
         # After the window the rate is 0: the further groups measure the variance at one policy.
-        weights, estimates = jax.lax.scan(update, weights, (uniforms, rates, keys))
+        numbers = window_number * groups + jnp.arange(groups)
+        weights, estimates = jax.lax.scan(update, weights, (uniforms, rates, numbers))
         probs = action_probabilities(weights, features)
         returns = estimates.returns[:WINDOW]
         return weights, Curves(
@@ -199,12 +200,5 @@ def train(
             weights=weights,
         )
 
-    keys = jax.random.split(key, num_updates // WINDOW)
-    weights, curves = jax.lax.scan(window, weights, keys)
+    weights, curves = jax.lax.scan(window, weights, jnp.arange(num_updates // WINDOW))
     return curves._replace(weights=weights)
-
-
-def _split_off(key: Array, num_keys: int) -> tuple[Array, Array]:
-    """Splits a key into one and a vector of others."""
-    keys = jax.random.split(key, num_keys + 1)
-    return keys[0], keys[1:]

@@ -1,0 +1,152 @@
+"""Figure, claims and caption of the scaling with depth, from the stored data alone."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import style
+from experiments.claims import Claim
+from experiments.configuration import stored_config
+
+NAME = "maze_scaling"
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """One row per bias, one column per K; the estimators of J_1 stand in every column."""
+    config = stored_config(dataset)
+    biases, ks = dataset.bias.values, list(config.ks)
+    figure, axes = style.grid_of_panels(
+        len(biases), len(ks), panel_height=1.6, sharex=True, sharey=True
+    )
+    for row, bias in enumerate(biases):
+        for column, k in enumerate(ks):
+            ax = axes[row, column]
+            _draw_panel(ax, dataset.sel(bias=bias), int(k), config.num_updates)
+            style.panel_title(ax, f"bias {bias:g}, $K = {k}$")
+        axes[row, 0].set_ylabel("updates to the goal")
+    for ax in axes[-1]:
+        ax.set_xlabel("depth of the maze")
+        ax.set_xticks(dataset.depth.values)
+    style.log_axis(axes[0, 0], "y")
+    style.shared_legend(figure)
+    return figure
+
+
+def _draw_panel(ax: Axes, of_bias: xr.Dataset, k: int, num_updates: int) -> None:
+    """Medians over seeds with the range of seeds; crosses at the top where most never arrive."""
+    ax.axhline(num_updates, color=style.GREY, linestyle=":", linewidth=0.8, label="never (top)")
+    names = list(of_bias.estimator.values)
+    for position, name in enumerate(names):
+        updates = _updates(of_bias, str(name), k)
+        if updates is None:
+            continue
+        learned = (updates.notnull().mean("seed") > 0.5).values
+        depths = updates.depth.values
+        filled = updates.fillna(num_updates)
+        median = np.where(learned, filled.median("seed").values, np.nan)
+        style.curve_with_interval(
+            ax,
+            depths,
+            median,
+            np.where(learned, filled.min("seed").values, np.nan),
+            np.where(learned, filled.max("seed").values, np.nan),
+            str(name),
+        )
+        look = style.estimator_style(str(name))
+        offset = (position - (len(names) - 1) / 2) * 0.02 * float(of_bias.depth.max())
+        never = depths[~learned] + offset
+        ax.plot(
+            never, np.full(never.size, num_updates), look.marker, color=look.color, fillstyle="none"
+        )
+
+
+def _updates(dataset: xr.Dataset, name: str, k: int) -> xr.DataArray | None:
+    """Updates of an estimator at K, or at 1 where it runs at 1 alone; None where at neither."""
+    of_name = dataset.final_goal_probability.sel(estimator=name)
+    for own_k in (k, 1):
+        if own_k in dataset.k.values and bool(of_name.sel(k=own_k).notnull().all()):
+            return dataset.updates_to_goal.sel(estimator=name, k=own_k)
+    return None
+
+
+def _deepest(dataset: xr.Dataset, name: str, k: int, bias: float) -> int:
+    """The deepest maze that more than half of the seeds learn; 0 for none."""
+    updates = _updates(dataset, name, k)
+    if updates is None:
+        return 0
+    learned = updates.sel(bias=bias).notnull().mean("seed") > 0.5
+    depths = updates.depth.values[learned.values]
+    return int(depths.max()) if depths.size else 0
+
+
+def claims(dataset: xr.Dataset) -> list[Claim]:
+    """Where learning stops, and how MaxPO compares with RLOO and with its rivals at each K."""
+    found = []
+    config = stored_config(dataset)
+    for k in config.ks:
+        found += [
+            _deeper_than(dataset, rival, int(k))
+            for rival in dataset.estimator.values
+            if rival != "maxpo" and "maxpo" in dataset.estimator.values
+        ]
+        if {"rloo", "maxpo"} <= set(dataset.estimator.values.tolist()):
+            found.append(_faster_than_rloo(dataset, int(k)))
+    return found
+
+
+def _deeper_than(dataset: xr.Dataset, rival: str, k: int) -> Claim:
+    config = stored_config(dataset)
+    label = style.estimator_style(rival).label
+    depths = {
+        float(bias): (_deepest(dataset, "maxpo", k, bias), _deepest(dataset, rival, k, bias))
+        for bias in dataset.bias.values
+    }
+    text = "; ".join(
+        f"bias {bias:g}: {ours} against {theirs}" for bias, (ours, theirs) in depths.items()
+    )
+    return Claim(
+        NAME,
+        f"maxpo_as_deep_as_{rival}_k{k}",
+        f"at K = {k} MaxPO learns mazes at least as deep as {label} does within "
+        f"{config.num_updates} updates, at every bias",
+        f"deepest learned, {text}",
+        all(ours >= theirs for ours, theirs in depths.values()),
+    )
+
+
+def _faster_than_rloo(dataset: xr.Dataset, k: int) -> Claim:
+    """The updates in the mazes that are learned by both, MaxPO over RLOO."""
+    ours, theirs = _updates(dataset, "maxpo", k), _updates(dataset, "rloo", k)
+    if ours is None or theirs is None:
+        raise ValueError(f"the data have no runs of MaxPO and RLOO for K = {k}")
+    ratio = (ours / theirs).median("seed")
+    texts, all_faster = [], True
+    for bias in dataset.bias.values:
+        of_bias = ratio.sel(bias=bias).dropna("depth")
+        all_faster &= bool((of_bias < 1).all()) and of_bias.size > 0
+        values = ", ".join(f"{float(v):.2f} (depth {int(v.depth)})" for v in of_bias)
+        texts.append(f"bias {bias:g}: {values or 'none learned by both'}")
+    return Claim(
+        NAME,
+        f"maxpo_faster_than_rloo_k{k}",
+        f"MaxPO at K = {k} needs fewer updates than RLOO in every maze that both learn",
+        f"median of the ratio, {'; '.join(texts)}",
+        all_faster,
+    )
+
+
+def caption(dataset: xr.Dataset) -> str:
+    """Caption generated from the configuration that produced the data."""
+    config = stored_config(dataset)
+    return (
+        f"Updates until the exact probability to reach the goal is one half, in random mazes of "
+        f"growing depth whose correct path takes action 1 in a share (the bias) of its steps. "
+        f"{config.policy.capitalize()} policy that begins with probability {config.initial_prob:g} "
+        f"of action 1 in every state, groups of B = {config.group_size}, learning rate "
+        f"{config.learning_rate:g}. Lines: medians over {config.num_seeds} seeds, each with a maze "
+        f"of its own; shaded: from the fastest to the slowest. Open markers on the dotted line: "
+        f"most seeds have not got there in {config.num_updates} updates. Estimators of J_1 are "
+        f"the same in every column. A policy with one logit is left out: where the path turns, it "
+        f"reaches the goal with probability 1/4 at most."
+    )
