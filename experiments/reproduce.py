@@ -20,7 +20,13 @@ from experiments.experiment import Experiment
 from experiments.gallery import Entry
 
 # Modules of this package, in the order of the gallery.
-EXPERIMENTS: tuple[str, ...] = ("gradient_variance", "variance_map")
+EXPERIMENTS: tuple[str, ...] = (
+    "gradient_variance",
+    "variance_map",
+    "maze_map",
+    "maze_learning",
+    "maze_scaling",
+)
 
 OUT_DIRS = {"full": "figures", "smoke": "results/smoke"}  # a smoke run spares the full figures
 MODULE = "experiments.reproduce"
