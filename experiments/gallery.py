@@ -46,13 +46,18 @@ Made by `{entry.manifest["command"]}` in {_duration(entry.manifest["wall_seconds
 
 def _claims_table(claims: Sequence[Claim]) -> str:
     rows = [
-        f"| {_cell(claim.sentence)} | {_cell(claim.measured)} | {claim.verdict} |"
-        for claim in claims
+        f"| {cell(claim.sentence)} | {cell(claim.measured)} | {claim.verdict} |" for claim in claims
     ]
     return "\n".join(["| claim | measured | verdict |", "|---|---|---|", *rows])
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    r"""Text as the cell of a Markdown table.
+
+    Example:
+      >>> print(cell("P(A | B)\nin one line"))
+      P(A \| B) in one line
+    """
     return " ".join(text.split()).replace("|", r"\|")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from experiments import list_estimators
 from experiments.configuration import PROJECT_ROOT
+from experiments.gallery import cell
 from experiments.reproduce import EXPERIMENTS
 
 README = PROJECT_ROOT / "README.md"
@@ -38,7 +39,8 @@ def claims_table() -> str:
     for claim in json.loads(path.read_text()):
         verdict = "holds" if claim["holds"] else "**does not hold**"
         figure = f"[{claim['experiment']}](figures/README.md#{claim['experiment']})"
-        rows.append(f"| {figure} | {claim['sentence']} | {claim['measured']} | {verdict} |")
+        sentence, measured = cell(claim["sentence"]), cell(claim["measured"])
+        rows.append(f"| {figure} | {sentence} | {measured} | {verdict} |")
     return "\n".join(rows)
 
 

@@ -7,6 +7,7 @@ import pkgutil
 import pytest
 
 import maxpo_jax
+from maxpo_jax import estimators
 
 
 def public_functions() -> dict[str, object]:
@@ -38,6 +39,23 @@ def test_public_names_document_arguments_result_and_example(name):
     docstring = inspect.getdoc(API[name])
     for part in ("Args:", "Returns:", "Raises:", "Example:", ">>>", "Source:", "Unbiased for"):
         assert part in docstring, f"{name} lacks {part}"
+
+
+PUBLIC_MODULES = ("environments", "exact", "gradients", "objectives", "policies")
+CATALOGUE = {name: getattr(estimators, name) for name in estimators.__all__}
+FOR_DIRECT_USE = {
+    name: member
+    for name, member in (FUNCTIONS | CATALOGUE).items()
+    if inspect.isfunction(member) and (name in CATALOGUE or name.split(".")[1] in PUBLIC_MODULES)
+}
+
+
+@pytest.mark.parametrize("name", FOR_DIRECT_USE)
+def test_functions_for_direct_use_document_arguments_result_and_example(name):
+    signature = inspect.signature(FOR_DIRECT_USE[name])
+    needed = {"Args:": signature.parameters, "Returns:": signature.return_annotation, ">>>": True}
+    docstring = inspect.getdoc(FOR_DIRECT_USE[name])
+    assert [part for part, holds in needed.items() if holds and part not in docstring] == []
 
 
 def test_every_public_name_exists():

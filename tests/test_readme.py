@@ -1,6 +1,7 @@
 """README.md is true: examples run, generated sections are current, links lead somewhere."""
 
 import doctest
+import json
 import re
 
 import pytest
@@ -19,12 +20,21 @@ def test_examples_run():
 
 
 def test_generated_sections_are_current():
-    assert readme.stale_sections(TEXT) == []
+    assert readme.stale_sections(TEXT) == [], "run: make readme"
 
 
 def test_a_stale_section_is_named():
     stale = TEXT.replace("| `maxpo` | J_K | 1", "| `maxpo` | J_1 | 1")
     assert readme.stale_sections(stale) == ["estimators"]
+
+
+def test_the_claims_table_survives_a_bar_in_a_claim(tmp_path, monkeypatch):
+    claim = {"experiment": "toy", "sentence": "P(A | B) > 0", "measured": "0.1", "holds": False}
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "claims.json").write_text(json.dumps([claim]))
+    monkeypatch.setattr(readme, "PROJECT_ROOT", tmp_path)
+    last_row = readme.claims_table().splitlines()[-1]
+    assert last_row == r"| [toy](figures/README.md#toy) | P(A \| B) > 0 | 0.1 | **does not hold** |"
 
 
 def test_an_unknown_section_is_refused():

@@ -172,12 +172,27 @@ def register(
 
 
 def unregister(name: str) -> None:
-    """Take an estimator out of the registry, for example one that a test has put there."""
+    """Take an estimator out of the registry, for example one that a test has put there.
+
+    Args:
+      name: a registered name.
+
+    Raises:
+      KeyError: no such name.
+
+    Example:
+      >>> unregister("mapxo")
+      Traceback (most recent call last):
+      KeyError: 'mapxo'
+    """
     del _ESTIMATORS[name]
 
 
 def names() -> tuple[str, ...]:
     """Names of the registered estimators, in the order of registration.
+
+    Returns:
+      The names that `get` takes.
 
     Example:
       >>> "maxpo" in names()
@@ -188,6 +203,12 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> Estimator:
     """The registered estimator of this name.
+
+    Args:
+      name: a registered name.
+
+    Returns:
+      The estimator: call it like its function, or read its facts.
 
     Raises:
       ValueError: no such name; near matches are offered.
