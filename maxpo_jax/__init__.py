@@ -1,6 +1,6 @@
 """Policy gradients for max@K and pass@K in JAX: advantages, exact truth, environments."""
 
-from maxpo_jax import environments, estimators, objectives, policies
+from maxpo_jax import environments, estimators, exact, objectives, policies
 from maxpo_jax.estimators import (
     canonical,
     ei,
@@ -17,6 +17,7 @@ __all__ = [
     "ei",
     "environments",
     "estimators",
+    "exact",
     "expected_max_at_k",
     "maxpo",
     "objectives",
