@@ -1,6 +1,7 @@
 """The Slurm launcher on a real Slurm: an array, a killed task, a resume, the same numbers."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,6 +83,20 @@ def test_a_killed_task_and_a_killed_driver_lose_nothing(
     finish(start(tmp_path / "local"))
     local = (tmp_path / "local" / "sweep.nc").read_bytes()
     assert (out_dir / "sweep.nc").read_bytes() == local
+
+
+def test_the_daemons_listen_on_the_loopback_address_alone(cluster: dict[str, str]) -> None:
+    text = Path(cluster["SLURM_CONF"]).read_text()
+    ports = {int(port) for port in re.findall(r"^Slurm\w+Port=(\d+)$", text, re.MULTILINE)}
+    assert len(ports) == 2
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            local, state = line.split()[1], line.split()[3]
+            address, port = local.split(":")
+            if state == "0A" and int(port, 16) in ports:  # 0A: it listens
+                found.add((address, int(port, 16)))
+    assert found == {("0100007F", port) for port in ports}
 
 
 def test_a_task_that_dies_is_submitted_again(tmp_path: Path, cluster: dict[str, str]) -> None:
