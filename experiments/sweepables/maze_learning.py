@@ -18,12 +18,12 @@ from maxpo_jax.environments import maze_builders
 from maxpo_jax.environments.maze import Maze
 
 DIMS = ("update",)
-METRICS = {
+METRICS = {  # returns are averages over 10 updates
     "value": Metric("exact $J_K$ of the policy", dims=DIMS),
-    "best_return": Metric("best return of a group, average over 10 updates", dims=DIMS),
-    "mean_return": Metric("mean return, average over 10 updates", dims=DIMS),
-    "prob": Metric("probability of action 1, mean over states", dims=DIMS),
-    "entropy": Metric("entropy of the policy, mean over states", "nat", DIMS),
+    "best_return": Metric("best return of a group", dims=DIMS),
+    "mean_return": Metric("mean return", dims=DIMS),
+    "prob": Metric("probability of action 1", dims=DIMS),
+    "entropy": Metric("entropy of the policy", "nat", DIMS),
 }
 OF_MANY_RUNS = ("estimators", "ks", "learning_rates", "shown_learning_rate", "num_seeds")
 

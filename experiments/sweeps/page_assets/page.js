@@ -106,6 +106,14 @@ function drawParallel(metric) {
   byId("parallel").replaceChildren(svg);
 }
 
+// Round numbers between two others, about five of them.
+function roundTicks(low, high) {
+  const rough = (high - low) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((m) => m * power >= rough) ?? 10);
+  const first = Math.ceil(low / step), count = Math.floor(high / step) - first + 1;
+  return Array.from({ length: count }, (_, i) => (first + i) * step);
+}
+
 function drawCurves(metric) {
   byId("curves-section").hidden = metric.curves.length === 0;
   const width = 960, height = 380, left = 60, right = 15, top = 10, bottom = 45;
@@ -117,12 +125,12 @@ function drawCurves(metric) {
   const y = (v) => height - bottom - (v - yLow) / (yHigh - yLow || 1) * (height - top - bottom);
   const path = (c, name, order) => order.filter((i) => c[name][i] !== null)
     .map((i) => `${x(c.x[i]).toFixed(1)},${y(c[name][i]).toFixed(1)}`);
-  [0, 0.25, 0.5, 0.75, 1].forEach((t) => {
-    const v = yLow + t * (yHigh - yLow), u = xLow + t * (xHigh - xLow);
+  roundTicks(yLow, yHigh).forEach((v) => {
     svg.append(element("line", { class: "axis", x1: left, x2: width - right, y1: y(v), y2: y(v) }));
     svg.append(element("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, short(v)));
-    svg.append(element("text", { x: x(u), y: height - bottom + 18, "text-anchor": "middle" }, short(u)));
   });
+  roundTicks(xLow, xHigh).forEach((v) =>
+    svg.append(element("text", { x: x(v), y: height - bottom + 18, "text-anchor": "middle" }, short(v))));
   svg.append(element("text", { x: width / 2, y: height - 6, "text-anchor": "middle" }, metric.step_name.replaceAll("_", " ")));
   const legend = byId("legend");
   legend.replaceChildren();
