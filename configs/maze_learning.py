@@ -4,7 +4,7 @@
 
 Expected: RLOO ends at a probability of action 1 near 1 and a best return of a group near 3, where
 the path first turns; MaxPO at K = 8 ends near the exact optimum 0.808, with a mean return of 2.3
-and a best return above 6. About three minutes on two cores; seconds in mode "smoke".
+and a best return above 6. About two minutes on two cores; seconds in mode "smoke".
 """
 
 from ml_collections import ConfigDict

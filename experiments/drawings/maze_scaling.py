@@ -10,6 +10,7 @@ from experiments.claims import Claim
 from experiments.configuration import stored_config
 
 NAME = "maze_scaling"
+RIVALS = ("ei", "pkpo_sloo", "zscore_maxpo")
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -17,7 +18,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     config = stored_config(dataset)
     biases, ks = dataset.bias.values, list(config.ks)
     figure, axes = style.grid_of_panels(
-        len(biases), len(ks), panel_height=1.6, sharex=True, sharey=True
+        len(biases), len(ks), panel_width=2.1, panel_height=1.5, sharex=True, sharey=True
     )
     for row, bias in enumerate(biases):
         for column, k in enumerate(ks):
@@ -80,46 +81,53 @@ def _deepest(dataset: xr.Dataset, name: str, k: int, bias: float) -> int:
     return int(depths.max()) if depths.size else 0
 
 
+def _plain(name: str) -> str:
+    """The name of an estimator in text without formulas."""
+    return {"pkpo_sloo": "PKPO s_loo"}.get(name, style.estimator_style(name).label)
+
+
 def claims(dataset: xr.Dataset) -> list[Claim]:
     """Where learning stops, and how MaxPO compares with RLOO and with its rivals at each K."""
-    found = []
-    config = stored_config(dataset)
-    for k in config.ks:
-        found += [
-            _deeper_than(dataset, rival, int(k))
-            for rival in dataset.estimator.values
-            if rival != "maxpo" and "maxpo" in dataset.estimator.values
-        ]
-        if {"rloo", "maxpo"} <= set(dataset.estimator.values.tolist()):
-            found.append(_faster_than_rloo(dataset, int(k)))
+    names = [str(name) for name in dataset.estimator.values]
+    if "maxpo" not in names:
+        return []
+    found = [_deeper_than(dataset, rival) for rival in names if rival != "maxpo"]
+    ks = [int(k) for k in stored_config(dataset).ks]
+    if "rloo" in names:
+        found += [_faster_than(dataset, "rloo", k) for k in ks]
+    found += [_faster_than(dataset, rival, k) for rival in RIVALS if rival in names for k in ks]
     return found
 
 
-def _deeper_than(dataset: xr.Dataset, rival: str, k: int) -> Claim:
+def _deeper_than(dataset: xr.Dataset, rival: str) -> Claim:
     config = stored_config(dataset)
-    label = style.estimator_style(rival).label
     depths = {
-        float(bias): (_deepest(dataset, "maxpo", k, bias), _deepest(dataset, rival, k, bias))
+        (int(k), float(bias)): (
+            _deepest(dataset, "maxpo", k, bias),
+            _deepest(dataset, rival, k, bias),
+        )
+        for k in config.ks
         for bias in dataset.bias.values
     }
     text = "; ".join(
-        f"bias {bias:g}: {ours} against {theirs}" for bias, (ours, theirs) in depths.items()
+        f"K = {k}, bias {bias:g}: {ours} against {theirs}"
+        for (k, bias), (ours, theirs) in depths.items()
     )
     return Claim(
         NAME,
-        f"maxpo_as_deep_as_{rival}_k{k}",
-        f"at K = {k} MaxPO learns mazes at least as deep as {label} does within "
-        f"{config.num_updates} updates, at every bias",
+        f"maxpo_as_deep_as_{rival}",
+        f"MaxPO learns mazes at least as deep as {_plain(rival)} does within "
+        f"{config.num_updates} updates, at every K and bias",
         f"deepest learned, {text}",
         all(ours >= theirs for ours, theirs in depths.values()),
     )
 
 
-def _faster_than_rloo(dataset: xr.Dataset, k: int) -> Claim:
-    """The updates in the mazes that are learned by both, MaxPO over RLOO."""
-    ours, theirs = _updates(dataset, "maxpo", k), _updates(dataset, "rloo", k)
+def _faster_than(dataset: xr.Dataset, rival: str, k: int) -> Claim:
+    """The updates in the mazes that are learned by both, MaxPO over the rival."""
+    ours, theirs = _updates(dataset, "maxpo", k), _updates(dataset, rival, k)
     if ours is None or theirs is None:
-        raise ValueError(f"the data have no runs of MaxPO and RLOO for K = {k}")
+        raise ValueError(f"the data have no runs of MaxPO and {rival} for K = {k}")
     ratio = (ours / theirs).median("seed")
     texts, all_faster = [], True
     for bias in dataset.bias.values:
@@ -129,8 +137,8 @@ def _faster_than_rloo(dataset: xr.Dataset, k: int) -> Claim:
         texts.append(f"bias {bias:g}: {values or 'none learned by both'}")
     return Claim(
         NAME,
-        f"maxpo_faster_than_rloo_k{k}",
-        f"MaxPO at K = {k} needs fewer updates than RLOO in every maze that both learn",
+        f"maxpo_faster_than_{rival}_k{k}",
+        f"at K = {k} MaxPO needs fewer updates than {_plain(rival)} in every maze that both learn",
         f"median of the ratio, {'; '.join(texts)}",
         all_faster,
     )
