@@ -96,7 +96,7 @@ def _flags() -> flags.FlagValues:
     number("search_seed", 0, "Seed of the random search.")
     text("seeds", None, "Seeds, such as 0:20; the seed of the config by default.")
     text("metric", None, "Metric that says which settings are best; the first by default.")
-    number("chunk_size", 32, "Runs that go through a compiled program together, at most.")
+    number("chunk_size", 16, "Runs that go through a program together, on each device.")
     flags.DEFINE_enum("launcher", "local", LAUNCHERS, "Where workers run.", flag_values=values)
     number("workers", 0, "Workers at once; 0: one per core, or one where a GPU is; 16 with Slurm.")
     many("slurm", [], "Option of sbatch, name=value, such as partition=gpu; repeat it for more.")

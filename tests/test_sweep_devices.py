@@ -50,8 +50,9 @@ def one_device(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "sweep.nc").read_bytes()
 
 
-def test_the_size_of_chunks_changes_nothing(tmp_path: Path, one_device: bytes) -> None:
-    finish(start(tmp_path, "--workers=1", "--chunk_size=5"))
+def test_other_runs_in_a_chunk_change_nothing(tmp_path: Path, one_device: bytes) -> None:
+    finish(start(tmp_path, "--workers=1", "--seeds=1:2"))  # later these runs are stored already
+    finish(start(tmp_path, "--workers=1"))
     assert (tmp_path / "sweep.nc").read_bytes() == one_device
 
 

@@ -4,6 +4,7 @@ Every process goes through the same chunks in the same order, for the program of
 of them. Process 0 says what is pending, and it alone writes.
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 
@@ -67,10 +68,11 @@ def bring_up_to_date(
     """
     offered = sweepable.load(plan.experiment)
     pending = _agreed_pending(plan, store)
-    num_devices = jax.device_count()
+    sizes = tuple(size * jax.device_count() for size in plan.chunk_sizes)
+    together = dataclasses.replace(plan, chunk_sizes=sizes)
     try:
-        for chunk in driver.chunks(plan, pending):
-            size = -(-plan.chunk_sizes[chunk[0].group] // num_devices) * num_devices
+        for chunk in driver.chunks(together, pending):
+            size = sizes[chunk[0].group]
             work = [Work(run.key, run.config, run.group) for run in chunk]
             worker.compute_chunk(store, offered, work, size, writes=is_writer())
             pending = pending[len(chunk) :]

@@ -15,8 +15,6 @@ from experiments.sweeps.axes import Axis, product
 from experiments.sweeps.store import run_key
 from experiments.sweeps.sweepable import Sweepable
 
-LANES = 8  # chunks are padded to multiples: every run sits in the same kind of vector lane
-
 
 class Run(NamedTuple):
     """One run of a sweep.
@@ -43,7 +41,8 @@ class Plan:
       code: hash of the code that computes.
       axes: the axes.
       runs: the runs.
-      chunk_sizes: for each group, how many runs go through its program together.
+      chunk_sizes: for each group, how many runs go through its program together on each device.
+        Programs of other sizes may round differently, so the number of runs does not change it.
     """
 
     experiment: str
@@ -89,10 +88,7 @@ def make_plan(
         static = {name: v for name, v in of_run.items() if name not in sweepable.traced}
         group = group_of.setdefault(json.dumps(static, sort_keys=True), len(group_of))
         runs.append(Run(run_key(experiment, code, of_run), setting, of_run, group))
-    sizes = [0] * len(group_of)
-    for run in runs:
-        sizes[run.group] += 1
-    chunk_sizes = tuple(min(chunk_size, -(-size // LANES) * LANES) for size in sizes)
+    chunk_sizes = (chunk_size,) * len(group_of)
     return Plan(experiment, code, tuple(axes), tuple(runs), chunk_sizes)
 
 

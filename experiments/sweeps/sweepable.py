@@ -14,7 +14,8 @@ The module `experiments/sweepables/<name>.py` defines `SWEEP = Sweepable(...)`:
 A *run* is one setting of every field of the config. Runs that differ in `traced` fields alone go
 through `compute` together, as arrays with one entry per run, in one compiled program; every other
 field is static and read from the config. Entry i of every result may depend on entry i of the
-traced arrays alone: then chunking, padding, the launcher and the number of devices change nothing.
+traced arrays alone: then padding, the launcher and the number of devices change nothing, and the
+size of chunks nothing but the last bits.
 """
 
 import dataclasses

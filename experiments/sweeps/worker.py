@@ -87,7 +87,7 @@ def work(task: Task, go_on: Callable[[], bool] = lambda: True) -> None:
     try:
         for chunk in _chunks(store, task, go_on):
             try:
-                compute_chunk(store, offered, chunk, task.chunk_sizes[chunk[0].group])
+                compute_chunk(store, offered, chunk, _num_together(task, chunk[0]))
             finally:
                 for run in chunk:
                     store.unlock(run.key)
@@ -114,7 +114,13 @@ def _chunks(store: Store, task: Task, go_on: Callable[[], bool]) -> Iterator[lis
 
 
 def _is_full(chunk: Sequence[Work], task: Task) -> bool:
-    return len(chunk) == task.chunk_sizes[chunk[0].group]
+    return len(chunk) == _num_together(task, chunk[0])
+
+
+def _num_together(task: Task, run: Work) -> int:
+    """Runs that go through the program of a run together; each device has the same share."""
+    num_devices = sys.modules["jax"].device_count() if "jax" in sys.modules else 1
+    return task.chunk_sizes[run.group] * num_devices
 
 
 def compute_chunk(
@@ -122,8 +128,8 @@ def compute_chunk(
 ) -> None:
     """Compute runs of one group together and store each, or the error of each that raises one.
 
-    Where memory does not suffice, halves are tried; after another error each run is tried alone,
-    so that the error is recorded with the run that it belongs to.
+    Where memory does not suffice, halves are tried (they may round differently); after another
+    error each run is tried alone, so that the error is recorded with the run it belongs to.
 
     Args:
       store: the store.
