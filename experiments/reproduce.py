@@ -21,8 +21,13 @@ from experiments.gallery import Entry
 
 # Modules of this package, in the order of the gallery.
 EXPERIMENTS: tuple[str, ...] = (
+    "estimation_error",
     "gradient_variance",
     "variance_map",
+    "bandit_learning",
+    "adam_variance",
+    "k_sensitivity",
+    "pass_at_k",
     "maze_map",
     "maze_learning",
     "maze_scaling",

@@ -74,6 +74,7 @@ ESTIMATORS = {
     "maxpo": EstimatorStyle("MaxPO", VERMILLION, "o"),
     "canonical": EstimatorStyle("canonical $u-v$", BLACK, "x", ":"),
     "ei": EstimatorStyle("EI", BLUE, "s"),
+    "pkpo_sloo_minus_one": EstimatorStyle(r"PKPO $s^{\mathrm{(loo-1)}}$ (= EI)", BLUE, "s", "--"),
     "pkpo_s": EstimatorStyle("PKPO $s$", ORANGE, "^"),
     "pkpo_sloo": EstimatorStyle(r"PKPO $s^{\mathrm{(loo)}}$", GREEN, "v"),
     "reinforce": EstimatorStyle("REINFORCE", GREY, "D"),
@@ -84,10 +85,10 @@ ESTIMATORS = {
     "center_ei": EstimatorStyle("center(EI)", BLUE, "p", "--"),
     "zscore_maxpo": EstimatorStyle("z-scored MaxPO", VERMILLION, "h", "--"),
     "zscore_ei": EstimatorStyle("z-scored EI", BLUE, "*", ":"),
-    "pass_at_k_training": EstimatorStyle("Pass@k Training (analytic)", SKY, "X"),
+    "pass_at_k_training_analytic": EstimatorStyle("Pass@k Training (analytic)", SKY, "X"),
     "maxrl": EstimatorStyle("MaxRL", YELLOW, "H"),
     "bon_mean": EstimatorStyle("BoN mean", ORANGE, "8", "--"),
-    "tang": EstimatorStyle("Tang LOO", GREEN, "1", "--"),
+    "tang_leave_one_out": EstimatorStyle("Tang LOO", GREEN, "1", "--"),
 }
 
 _FALLBACK_COLORS = (YELLOW, SKY, GREEN, PURPLE, ORANGE, GREY)

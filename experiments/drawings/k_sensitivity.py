@@ -1,0 +1,128 @@
+"""Figure, claims and caption of the sensitivity to K, from its stored data alone."""
+
+import itertools
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from experiments import style
+from experiments.claims import Claim
+from experiments.configuration import stored_config
+from experiments.drawings.learning_curves import INSTANCE_LABELS, at_the_edge, mean_with_interval
+from experiments.statistics import bootstrap_interval
+
+COLOURS = "cividis"
+
+
+def share_of_optimum(dataset: xr.Dataset) -> xr.DataArray:
+    """J_k of the trained policies over the largest J_k of any policy."""
+    share = dataset.max_at_k / dataset.optimum
+    return share.transpose("estimator", "seed", "evaluation_k", "training_k")
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """One heat map per estimator; a dot marks the best training K of each evaluation k."""
+    share = share_of_optimum(dataset).mean("seed")
+    num_columns = min(3, share.sizes["estimator"])
+    num_rows = -(-share.sizes["estimator"] // num_columns)
+    figure, axes = style.grid_of_panels(
+        num_rows, num_columns, panel_height=2.0, sharex=True, sharey=True
+    )
+    norm = Normalize(float(share.min()), 1)
+    for ax, name in itertools.zip_longest(axes.flat, share.estimator.values):
+        if name is None:
+            ax.set_visible(False)
+            continue
+        _draw_map(ax, share.sel(estimator=name), norm)
+        style.panel_title(ax, style.estimator_style(str(name)).label)
+    for ax in axes[-1]:
+        ax.set_xlabel("training $K$")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("evaluation $k$")
+    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=list(axes.flat))
+    bar.set_label("$J_k$ / largest $J_k$ of any policy")
+    return figure
+
+
+def _draw_map(ax: Axes, share: xr.DataArray, norm: Normalize) -> None:
+    ax.pcolormesh(share.values, norm=norm, cmap=COLOURS, rasterized=True)
+    num_rows, num_columns = share.shape
+    best = share.values.argmax(axis=1)
+    ax.plot(
+        best + 0.5,
+        np.arange(num_rows) + 0.5,
+        ls="none",
+        marker="o",
+        color="white",
+        markeredgecolor="black",
+        markeredgewidth=0.6,
+    )
+    ax.set_xticks(np.arange(num_columns) + 0.5, [str(k) for k in share.training_k.values])
+    ax.set_yticks(np.arange(num_rows) + 0.5, [str(k) for k in share.evaluation_k.values])
+    ax.grid(visible=False)
+
+
+def claims(dataset: xr.Dataset) -> list[Claim]:
+    """Whether the best training K grows with k, and what a wrong K costs."""
+    share = share_of_optimum(dataset)
+    found = [_best_k_grows(share, str(name)) for name in share.estimator.values]
+    if {"maxpo", "rloo"} <= {str(name) for name in share.estimator.values}:
+        found += [_above_rloo(share, int(k)) for k in share.evaluation_k.values]
+    return found
+
+
+def _best_k_grows(share: xr.DataArray, name: str) -> Claim:
+    mean = share.sel(estimator=name).mean("seed")
+    best = mean.training_k.values[mean.values.argmax(axis=1)]
+    pairs = zip(mean.evaluation_k.values, best, strict=True)
+    return Claim(
+        "k_sensitivity",
+        f"{name}: best training K grows",
+        f"{style.estimator_style(name).label.replace('$', '')}: the best training K grows with "
+        "the evaluation k, and never falls",
+        "best K " + ", ".join(f"{b} for k = {k}" for k, b in pairs),
+        bool((np.diff(best) >= 0).all() and best[-1] > best[0]),
+    )
+
+
+def _above_rloo(share: xr.DataArray, k: int) -> Claim:
+    """Each at its best training K, as an oracle would choose it."""
+    of_k = share.sel(evaluation_k=k)
+    best = {
+        name: of_k.sel(estimator=name)
+        .isel(training_k=int(np.argmax(of_k.sel(estimator=name).mean("seed").values)))
+        .values
+        for name in ("maxpo", "rloo")
+    }
+    gain = best["maxpo"] - best["rloo"]
+    return Claim(
+        "k_sensitivity",
+        f"maxpo above rloo at k = {k}",
+        f"MaxPO reaches a larger J_{k} than RLOO, each at its best training K",
+        f"shares of the optimum {mean_with_interval(best['maxpo'])} against "
+        f"{mean_with_interval(best['rloo'])}",
+        bool(bootstrap_interval(gain, statistic=np.mean).low > 0),
+    )
+
+
+def caption(dataset: xr.Dataset) -> str:
+    """Caption generated from the configuration that produced the data."""
+    config = stored_config(dataset)
+    optimiser = {"sgd": "plain gradient ascent", "adam": "Adam"}[config.optimiser]
+    grid = ", ".join(f"{rate:g}" for rate in config.learning_rates)
+    num_edge = at_the_edge(dataset.learning_rate.values, config.learning_rates)
+    return (
+        f"Exact J_k after training with K, for k tries at evaluation, on the "
+        f"{INSTANCE_LABELS[config.instance]} bandit with n = {config.num_actions} arms (rung j "
+        f"pays 2^(j/2) with chance 2^-j), B = {config.group_size}, by {optimiser}, "
+        f"{config.num_updates} updates. Colour: mean over {config.num_seeds} seeds of J_k, as a "
+        "share of the largest J_k that any policy reaches. Dots: the best training K of each "
+        f"evaluation k. The learning rate of every cell is chosen by the same grid ({grid}) for "
+        f"the largest J_K at its training K on {config.num_tuning_seeds} other seeds; {num_edge} "
+        f"of {dataset.learning_rate.size} choices lie on the edge of the grid. Intervals are "
+        "given with the claims."
+    )

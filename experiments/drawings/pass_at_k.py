@@ -1,0 +1,184 @@
+"""Figure, claims and caption of pass@k over prompts, from the stored data alone."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import style
+from experiments.claims import Claim
+from experiments.configuration import stored_config
+from experiments.drawings.learning_curves import at_the_edge, mean_with_interval
+from experiments.statistics import bootstrap_interval
+
+KS = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256])
+MOST_TRIES = int(KS[-1])
+POLICY_LABELS = {"table": "table for each prompt", "shared": "shared low-rank policy"}
+CLASSES = {
+    "all prompts": (0.0, 1.0),
+    "hard": (0.0, 1e-3),
+    "medium": (1e-3, 3e-2),
+    "easy": (3e-2, 1.0),
+}
+SOLVABLE = 0.5  # pass@256 from which a prompt counts as solvable
+
+
+def pass_at(success_prob: xr.DataArray, k: np.ndarray) -> xr.DataArray:
+    """Exact pass@k [..., k] of success probabilities."""
+    tries = xr.DataArray(k, dims="k", coords={"k": k})
+    return 1 - (1 - success_prob.astype(np.float64)) ** tries
+
+
+def of_class(dataset: xr.Dataset, name: str) -> xr.Dataset:
+    """The prompts of one class of difficulty, by the success of the base policy."""
+    low, high = CLASSES[name]
+    base = dataset.base_success_prob
+    return dataset.isel(prompt=np.flatnonzero((base > low) & (base <= high)))
+
+
+def support_changes(dataset: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Numbers of prompts that became solvable, and unsolvable, within 256 tries."""
+    before = pass_at(dataset.base_success_prob, KS[-1:]).isel(k=0) >= SOLVABLE
+    after = pass_at(dataset.success_prob, KS[-1:]).isel(k=0) >= SOLVABLE
+    return (after & ~before).sum("prompt"), (before & ~after).sum("prompt")
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """One row per policy: pass@k over all prompts and by class, and the change of support."""
+    policies = dataset.policy.values
+    figure, axes = style.grid_of_panels(
+        len(policies), len(CLASSES) + 1, panel_width=1.85, panel_height=1.75, sharex="col"
+    )
+    for row, policy in enumerate(policies):
+        of_policy = dataset.sel(policy=policy)
+        for column, name in enumerate(CLASSES):
+            _draw_class(axes[row, column], of_class(of_policy, name))
+            if row == 0:
+                style.panel_title(axes[row, column], _class_label(name))
+        _draw_support(axes[row, -1], of_policy)
+        axes[row, 0].set_ylabel(f"{POLICY_LABELS[str(policy)]}\npass@$k$")
+    style.panel_title(axes[0, -1], f"solvable in {MOST_TRIES}")
+    for ax in axes[-1, :-1]:
+        ax.set_xlabel("$k$")
+    axes[-1, -1].set_xlabel("prompts lost and gained")
+    style.shared_legend(figure, axes[:, :-1])
+    return figure
+
+
+def _class_label(name: str) -> str:
+    low, high = CLASSES[name]
+    if low == 0 and high == 1:
+        return name
+    bounds = [f"{low:g} <" if low > 0 else "", "$p$", f"$\\leq$ {high:g}" if high < 1 else ""]
+    return f"{name}: {' '.join(part for part in bounds if part)}"
+
+
+def _draw_class(ax: Axes, of_prompts: xr.Dataset) -> None:
+    base = pass_at(of_prompts.base_success_prob, KS).mean("prompt")
+    ax.plot(KS, base.values, color="black", ls=":", lw=1.6, label="base policy")
+    for name in of_prompts.estimator.values:
+        values = pass_at(of_prompts.success_prob.sel(estimator=name), KS).mean("prompt")
+        points = values.transpose("seed", "k").values
+        interval = bootstrap_interval(points, axis=0, statistic=np.mean)
+        style.curve_with_interval(
+            ax,
+            KS,
+            points.mean(axis=0),
+            interval.low,
+            interval.high,
+            str(name),
+            markevery=2,
+        )
+    style.log_axis(ax, "x", base=2)
+    ax.set_xticks([1, 4, 16, 64, 256])
+
+
+def _draw_support(ax: Axes, of_policy: xr.Dataset) -> None:
+    gained, lost = support_changes(of_policy)
+    for place, name in enumerate(of_policy.estimator.values):
+        look = style.estimator_style(str(name))
+        for counts, sign in ((gained, 1), (lost, -1)):
+            values = sign * counts.sel(estimator=name).values.astype(np.float64)
+            interval = bootstrap_interval(values, statistic=np.mean)
+            ax.barh(place, values.mean(), color=look.color, height=0.7, alpha=0.75)
+            ax.plot([interval.low, interval.high], [place, place], color="black", lw=1)
+    ax.axvline(0, color="black", lw=0.6)
+    ax.set_yticks(np.arange(of_policy.sizes["estimator"]), [])
+    ax.invert_yaxis()
+
+
+def claims(dataset: xr.Dataset) -> list[Claim]:
+    """Who wins at few and at many tries, and what becomes of the support."""
+    names = {str(name) for name in dataset.estimator.values}
+    found = []
+    for policy in map(str, dataset.policy.values):
+        of_policy = dataset.sel(policy=policy)
+        for other in ("pkpo_sloo_minus_one", "rloo", "grpo", "pass_at_k_training_analytic"):
+            if {"maxpo", other} <= names:
+                found += [_above(of_policy, policy, other, k) for k in (1, MOST_TRIES)]
+        found += [_net_support(of_policy, policy, str(name)) for name in dataset.estimator.values]
+    return found
+
+
+def _above(of_policy: xr.Dataset, policy: str, other: str, k: int) -> Claim:
+    """Paired by seed, over all prompts."""
+    values = pass_at(of_policy.success_prob, np.array([k])).isel(k=0).mean("prompt")
+    ours, theirs = (values.sel(estimator=name).values for name in ("maxpo", other))
+    return Claim(
+        "pass_at_k",
+        f"{policy}: maxpo above {other} at k = {k}",
+        f"{POLICY_LABELS[policy]}: MaxPO has a larger pass@{k} over all prompts than "
+        f"{_label(other)}",
+        f"{mean_with_interval(ours)} against {mean_with_interval(theirs)}, difference "
+        f"{mean_with_interval(ours - theirs)}",
+        bool(bootstrap_interval(ours - theirs, statistic=np.mean).low > 0),
+    )
+
+
+def _net_support(of_policy: xr.Dataset, policy: str, name: str) -> Claim:
+    gained, lost = (c.sel(estimator=name).values for c in support_changes(of_policy))
+    net = (gained - lost).astype(np.float64)
+    return Claim(
+        "pass_at_k",
+        f"{policy}: {name} widens support",
+        f"{POLICY_LABELS[policy]}: {_label(name)} makes more prompts solvable within "
+        f"{MOST_TRIES} tries than it makes unsolvable",
+        f"gained {mean_with_interval(gained.astype(float))}, lost "
+        f"{mean_with_interval(lost.astype(float))} of {of_policy.sizes['prompt']} prompts",
+        bool(bootstrap_interval(net, statistic=np.mean).low > 0),
+    )
+
+
+def _label(name: str) -> str:
+    label = style.estimator_style(name).label
+    return (
+        label.replace("$", "")
+        .replace(r"\mathrm{(loo-1)}", "(loo-1)")
+        .replace("^{", "^")
+        .replace("}", "")
+    )
+
+
+def caption(dataset: xr.Dataset) -> str:
+    """Caption generated from the configuration that produced the data."""
+    config = stored_config(dataset)
+    grids = {"table": config.table_learning_rates, "shared": config.shared_learning_rates}
+    tuned = "; ".join(
+        f"{POLICY_LABELS[policy]}: {', '.join(f'{rate:g}' for rate in grids[policy])}, "
+        f"{at_the_edge(dataset.learning_rate.sel(policy=policy).values, grids[policy])} of "
+        f"{dataset.sizes['estimator']} choices on its edge"
+        for policy in map(str, dataset.policy.values)
+    )
+    return (
+        f"pass@k on {config.num_prompts} prompts with {config.num_answers} answers of which one "
+        f"is right, whose base success probability p runs from {config.hardest:g} to "
+        f"{config.easiest:g}, after {config.num_updates} updates of plain gradient ascent with "
+        f"B = {config.group_size} tries of every prompt and K = {config.k}. pass@k is exact, 1 - "
+        f"(1-p)^k, from the policy's parameters. Rows: a softmax table for each prompt; one policy "
+        f"of rank {config.rank} for all prompts. Curves: mean over {config.num_seeds} seeds; "
+        "bands: 95% bootstrap intervals; dotted: base policy. Last column: prompts that became "
+        f"solvable (right) and unsolvable (left) within {MOST_TRIES} tries, that is, whose "
+        f"pass@{MOST_TRIES} rose above or fell below {SOLVABLE:g}; lines: 95% intervals. Learning "
+        f"rates are chosen for the largest pass@{config.k} after training on "
+        f"{config.num_tuning_seeds} other seeds, by the same grid for every estimator ({tuned})."
+    )
