@@ -74,7 +74,7 @@ ESTIMATORS = {
     "maxpo": EstimatorStyle("MaxPO", VERMILLION, "o"),
     "canonical": EstimatorStyle("canonical $u-v$", BLACK, "x", ":"),
     "ei": EstimatorStyle("EI", BLUE, "s"),
-    "pkpo_sloo_minus_one": EstimatorStyle(r"PKPO $s^{\mathrm{(loo-1)}}$ (= EI)", BLUE, "s", "--"),
+    "pkpo_sloo_minus_one": EstimatorStyle(r"PKPO $s^{\mathrm{(loo-1)}}$ (= EI)", BLUE, "2"),
     "pkpo_s": EstimatorStyle("PKPO $s$", ORANGE, "^"),
     "pkpo_sloo": EstimatorStyle(r"PKPO $s^{\mathrm{(loo)}}$", GREEN, "v"),
     "reinforce": EstimatorStyle("REINFORCE", GREY, "D"),
