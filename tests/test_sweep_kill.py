@@ -6,7 +6,6 @@ Everything here is real: processes, SIGKILL, files. The toy experiment logs ever
 import collections
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -34,11 +33,21 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
+# Sets the limit in the new process: forking code of ours is not safe beside the threads of JAX.
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def start_driver(
-    folder: Path, num_seeds: int, num_workers: int = 2, **options: object
+    folder: Path, num_seeds: int, num_workers: int = 2, *, no_room: bool = False
 ) -> subprocess.Popen:
+    limited = [sys.executable, "-c", LIMITED] if no_room else []
     return subprocess.Popen(
         [
+            *limited,
             sys.executable,
             "-m",
             "tests.sweep_process",
@@ -50,7 +59,6 @@ def start_driver(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 
@@ -168,11 +176,8 @@ def test_a_run_that_kills_its_worker_costs_no_other_run(
 
 
 def test_a_full_disk_leaves_whole_files_and_a_message(tmp_path: Path, log: Path) -> None:
-    def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
-
     folder = tmp_path / "store"
-    driver = start_driver(folder, 8, preexec_fn=no_room)
+    driver = start_driver(folder, 8, no_room=True)
     output, errors = driver.communicate(timeout=60)
     assert "0 of 32 runs are stored, 32 remain" in output
     assert "is the disk full?" in output
