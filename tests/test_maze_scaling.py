@@ -31,7 +31,7 @@ def test_smoke_run_stores_draws_and_claims(tmp_path):
     assert float(dataset.final_goal_probability.sel(estimator="maxpo", k=2, depth=2).min()) > 0.5
     assert {claim.name for claim in result.claims} == {
         "maxpo_as_deep_as_rloo",
-        "maxpo_faster_than_rloo_k2",
+        "maxpo_faster_than_rloo",
     }
 
 

@@ -14,9 +14,9 @@ NAME = "maze_learning"
 PANELS = {
     "mean_return": "mean return",
     "best_return": "best return",
-    "prob": "P(action 1)",
-    "entropy": "entropy (nats)",
-    "gradient_variance": "grad. variance",
+    "prob": "$P$(action 1)",
+    "entropy": "entropy",
+    "gradient_variance": "variance of $g$",
 }
 COLLAPSED = 0.98  # probability of action 1 above which a policy has settled on it
 PROB_TOLERANCE = 0.01
@@ -233,8 +233,9 @@ def caption(dataset: xr.Dataset) -> str:
         f"Learning in the biased maze with correct path {config.path}: {config.policy} policy, "
         f"groups of B = {config.group_size} episodes, learning rate "
         f"{config.shown_learning_rate:g}. Curves: mean over {config.num_seeds} seeds and its 95% "
-        f"interval; returns are moving averages over 10 updates; the gradient variance comes from "
-        f"{config.variance_groups} further groups at the policy of the moment. Estimators of J_1 "
+        f"interval; returns are moving averages over 10 updates; entropy in nats; the variance of "
+        f"the gradient g comes from {config.variance_groups} further groups at the policy of the "
+        f"moment. Estimators of J_1 "
         f"(RLOO, GRPO) are the same in every column. Dashed: the exact optimum of J_1 (black) and "
         f"of J_K (grey) over the policy class ({optima}), and what the policy that attains it "
         f"gives."
