@@ -49,6 +49,10 @@ WORK = ("gradient_draws", "environment_steps")
 OUT_DIRS = {"full": "results", "smoke": "results/smoke"}  # a smoke run spares the full result
 
 
+def _no_texts(dataset: xr.Dataset) -> Mapping[str, str]:
+    return {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """What an experiment computes, and how its stored data are shown.
@@ -60,6 +64,8 @@ class Experiment:
       draw: makes the figure from the stored dataset alone.
       claims: statements with verdicts computed from the stored dataset alone.
       caption: text under the figure, generated from the stored dataset alone.
+      texts: further files to store beside the figure, such as tables, by name, generated from the
+        stored dataset alone.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Experiment:
     draw: Callable[[xr.Dataset], Figure]
     claims: Callable[[xr.Dataset], list[Claim]]
     caption: Callable[[xr.Dataset], str]
+    texts: Callable[[xr.Dataset], Mapping[str, str]] = _no_texts
 
     @property
     def module(self) -> str:
@@ -362,5 +369,6 @@ def _draw_and_commit(
             png: style.png_bytes(figure),
             pdf: style.pdf_bytes(figure, subject=f"data SHA-256 {manifest['data_sha256']}"),
         }
+    texts = {name: text.encode() for name, text in experiment.texts(stored.dataset).items()}
     content = (json.dumps(manifest, indent=2) + "\n").encode()
-    directory.commit({**files, **figures, MANIFEST: content})
+    directory.commit({**files, **figures, **texts, MANIFEST: content})

@@ -1,0 +1,72 @@
+"""The benchmark runs, writes its tables, and judges its targets by what it has stored."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import benchmark_estimators, experiment
+from experiments.configuration import resolve_config
+from experiments.drawings import benchmark_estimators as drawing
+
+TINY = {
+    "num_groups": 50,
+    "group_sizes": (8, 64),
+    "num_samples": 600,
+    "growing_group_sizes": (100, 600),
+    "accuracy_group_sizes": (2, 20),
+    "min_repeats": 1,
+    "seconds_per_row": 0.0,
+    "num_draws": 100,
+    "estimators": ("maxpo",),
+}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    config = resolve_config("benchmark_estimators", "smoke", TINY)
+    out_dir = tmp_path_factory.mktemp("benchmark")
+    return experiment.run(benchmark_estimators.EXPERIMENT, config, out_dir)
+
+
+def test_writes_tables_numbers_and_figure(result):
+    tables = (result.directory / "table.md").read_text()
+    assert "Measured on " in tables
+    assert "| 8 |" in tables
+    numbers = json.loads((result.directory / "results.json").read_text())
+    assert len(numbers["claims"]) == len(result.claims) == 8
+    assert (result.directory / "benchmark_estimators.png").stat().st_size > 10_000
+
+
+def test_targets_are_judged_by_the_numbers(result):
+    dataset = experiment.load(benchmark_estimators.EXPERIMENT, result.directory.parent).dataset
+    verdicts = {"share_of_argsort": "seconds_per_sample", "memory": "memory_per_reward"}
+    verdicts |= {"compilation": "compile_seconds", "float32": "relative_error"}
+    for name, variable in verdicts.items():
+        for factor, holds in ((1e-9, True), (1e9, False)):
+            changed = dataset.copy(deep=True)
+            values = changed[variable]
+            if variable == "seconds_per_sample":
+                values.loc[{"algorithm": "maxpo"}] *= factor
+            else:
+                values *= factor
+                if (other := f"growing_{variable}") in changed:
+                    changed[other] *= 1e-9
+            claims = {claim.name: claim for claim in drawing.claims(changed)}
+            assert claims[name].holds == holds, name
+
+
+def test_calls_take_turns():
+    order = []
+    calls = {name: lambda name=name: order.append(name) or np.zeros(1) for name in "ab"}
+    seconds = benchmark_estimators.median_seconds(calls, min_repeats=3, seconds=0.0)
+    assert "".join(order) == "ab" * 4
+    assert set(seconds) == {"a", "b"}
+
+
+def test_sizes_that_make_no_sense_are_refused():
+    for name in ("group_sizes", "accuracy_group_sizes"):
+        with pytest.raises(ValueError, match="MaxPO needs 2 or more"):
+            benchmark_estimators.parts(
+                resolve_config("benchmark_estimators", "smoke", {name: (1,)})
+            )
