@@ -89,7 +89,23 @@ def report_cards() -> str:
     return "\n\n".join(blocks)
 
 
+def benchmark() -> str:
+    """The committed benchmark: its figure, its targets with their verdicts, and its tables."""
+    folder = PROJECT_ROOT / "figures" / "benchmark_estimators"
+    if not (folder / "table.md").exists():
+        return "`make benchmark` writes it."
+    claims = json.loads((folder / "results.json").read_text(encoding="utf-8"))["claims"]
+    rows = ["| target | measured | verdict |", "|---|---|---|"]
+    for claim in claims:
+        verdict = "met" if claim["holds"] else "**not met**"
+        rows.append(f"| {cell(claim['sentence'])} | {cell(claim['measured'])} | {verdict} |")
+    image = "![benchmark](figures/benchmark_estimators/benchmark_estimators.png)"
+    tables = (folder / "table.md").read_text(encoding="utf-8").rstrip()
+    return "\n\n".join([image, "\n".join(rows), tables])
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
+    "benchmark": benchmark,
     "claims": claims_table,
     "estimators": estimator_table,
     "gallery": gallery,
