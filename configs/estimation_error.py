@@ -31,7 +31,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     )
     decades = tuple(10**exponent for exponent in range(1, 6))
     config.num_draws = (*(m * decade for decade in decades for m in (1, 2, 5)), 1_000_000)
-    config.num_replicates = 12
+    config.num_replicates = 20
     if mode == "smoke":
         config.estimators = ("maxpo", "ei", "grpo", "center_ei")
         config.num_draws = (10, 100, 1000)

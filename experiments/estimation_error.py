@@ -73,7 +73,9 @@ def running_means(
 def measured(config: ConfigDict, family: str, names: tuple[str, ...]) -> xr.Dataset:
     """Relative errors of one bandit, sampled, and what they must be exactly."""
     logits, rewards = problem(config, family)
-    keys = jax.random.split(jax.random.key(config.seed), config.num_replicates)
+    place = list(REWARD_FAMILIES).index(family)
+    key = jax.random.fold_in(jax.random.key(config.seed + 1), place)
+    keys = jax.random.split(key, config.num_replicates)
     means = running_means(
         keys,
         logits,

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -111,6 +112,16 @@ def estimator_style(name: str) -> EstimatorStyle:
     color = _FALLBACK_COLORS[number % len(_FALLBACK_COLORS)]
     marker = _FALLBACK_MARKERS[number // len(_FALLBACK_COLORS) % len(_FALLBACK_MARKERS)]
     return EstimatorStyle(name, color, marker, "-.")
+
+
+def plain_label(name: str) -> str:
+    """Label of an estimator without mathematical markup, for claims and captions.
+
+    Example:
+      >>> plain_label("pkpo_sloo")
+      'PKPO s^(loo)'
+    """
+    return re.sub(r"\\mathrm\{([^}]*)\}|[${}]", r"\1", estimator_style(name).label)
 
 
 @contextlib.contextmanager

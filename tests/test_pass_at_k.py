@@ -108,8 +108,8 @@ def test_support_counts_what_crossed_the_line(dataset):
 
 def test_claims_name_every_comparison(result):
     names = {claim.name for claim in result.claims}
-    assert "shared: maxpo above grpo at k = 256" in names
-    assert "shared: grpo widens support" in names
+    assert "maxpo above grpo at k = 256" in names
+    assert "grpo widens support" in names
 
 
 @pytest.mark.parametrize(

@@ -53,56 +53,60 @@ def _draw_family(ax: Axes, of_family: xr.Dataset) -> None:
 
 
 def claims(dataset: xr.Dataset) -> list[Claim]:
-    """Slope or plateau of every estimator and family, predicted against measured."""
+    """Slope or plateau of every estimator, predicted against measured, in every family."""
     found = []
     for name in dataset.estimator.values:
-        for family in dataset.reward_family.values:
-            of_curve = dataset.sel(estimator=name, reward_family=family)
-            if not of_curve.exact_bias.isnull():
-                claim = _slope if of_curve.unbiased else _plateau
-                found.append(claim(str(name), str(family), of_curve))
+        of_name = dataset.sel(estimator=name)
+        verdict = _slope if of_name.unbiased else _plateau
+        curves = {
+            str(family): of_name.sel(reward_family=family)
+            for family in dataset.reward_family.values
+            if not of_name.exact_bias.sel(reward_family=family).isnull()
+        }
+        verdicts = {family: verdict(curve) for family, curve in curves.items()}
+        if verdicts:
+            found.append(
+                Claim(
+                    "estimation_error",
+                    str(name),
+                    f"{style.plain_label(str(name))} is unbiased: its error falls as N^(-1/2)"
+                    if of_name.unbiased
+                    else f"{style.plain_label(str(name))} is biased: its error levels off at its "
+                    "exact bias",
+                    "; ".join(f"{family}: {text}" for family, (text, _) in verdicts.items()),
+                    all(holds for _, holds in verdicts.values()),
+                )
+            )
     return found
 
 
-def _slope(name: str, family: str, of_curve: xr.Dataset) -> Claim:
+def _slope(curve: xr.Dataset) -> tuple[str, bool]:
     """A line through each replicate's errors; replicates are independent, points are not."""
-    late = of_curve.sel(num_draws=of_curve.num_draws >= ASYMPTOTIC)
+    late = curve.sel(num_draws=curve.num_draws >= ASYMPTOTIC)
     logs = np.log(late.error.transpose("num_draws", "replicate").values)
     slopes = np.polyfit(np.log(late.num_draws.values), logs, 1)[0]
     low, high = _interval(slopes)
-    return Claim(
-        "estimation_error",
-        f"{name} {family}",
-        f"{_label(name)}, {family} rewards: unbiased, so the error falls as N^(-1/2)",
-        f"slope {slopes.mean():.3f}, 99% interval [{low:.3f}, {high:.3f}]; predicted -0.5",
-        low <= -0.5 <= high,
-    )
+    text = f"slope {slopes.mean():.3f}, 99% interval [{low:.3f}, {high:.3f}], predicted -0.5"
+    return text, low <= -0.5 <= high
 
 
-def _plateau(name: str, family: str, of_curve: xr.Dataset) -> Claim:
+def _plateau(curve: xr.Dataset) -> tuple[str, bool]:
     """The mean square error is exactly bias^2 + variance / N at every N."""
-    last = of_curve.isel(num_draws=-1)
+    last = curve.isel(num_draws=-1)
     squares = last.error.values**2
     predicted = float(np.hypot(last.exact_bias, last.exact_deviation / last.num_draws**0.5))
     low, high = np.sqrt(np.maximum(_interval(squares), 0))
-    return Claim(
-        "estimation_error",
-        f"{name} {family}",
-        f"{_label(name)}, {family} rewards: biased, so the error levels off at the exact bias",
-        f"{np.sqrt(squares.mean()):.4f} at N = {int(last.num_draws):,}, 99% interval [{low:.4f}, "
-        f"{high:.4f}]; predicted {predicted:.4f}, of which bias {float(last.exact_bias):.4f}; "
-        f"cosine of the mean with the gradient {float(last.exact_cosine):.4f}",
-        bool(low <= predicted <= high and last.exact_bias > 0),
+    text = (
+        f"error {np.sqrt(squares.mean()):.4f} at N = {int(last.num_draws):,}, 99% interval "
+        f"[{low:.4f}, {high:.4f}], predicted {predicted:.4f} (bias {float(last.exact_bias):.4f}, "
+        f"cosine with the gradient {float(last.exact_cosine):.4f})"
     )
+    return text, bool(low <= predicted <= high and last.exact_bias > 0)
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """Student's interval of a mean; two dozen claims at 95% would miss one by chance."""
     return stats.t.interval(CONFIDENCE, len(values) - 1, np.mean(values), stats.sem(values))
-
-
-def _label(name: str) -> str:
-    return style.estimator_style(name).label.replace("$", "")
 
 
 def caption(dataset: xr.Dataset) -> str:

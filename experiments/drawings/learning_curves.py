@@ -41,7 +41,7 @@ def draw_curve(ax: Axes, x: np.ndarray, values: xr.DataArray, learner: str, k: i
 def mean_with_interval(values: np.ndarray) -> str:
     """Mean over replicates with its 95% interval, as text."""
     interval = bootstrap_interval(values, statistic=np.mean)
-    return f"{np.mean(values):.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return f"{np.mean(values):.3g} [{interval.low:.3g}, {interval.high:.3g}]"
 
 
 def at_the_edge(chosen: np.ndarray, grid: tuple[float, ...]) -> int:
