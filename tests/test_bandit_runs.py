@@ -38,7 +38,7 @@ def stored(experiment, tmp_path, **fields):
     config = resolve_config(experiment.name, "smoke", fields)
     result = run(experiment, config, tmp_path)
     figure = result.directory / f"{experiment.name}.png"
-    assert 10_000 < figure.stat().st_size < 300_000
+    assert 4_000 < figure.stat().st_size < 300_000
     return config, load(experiment, tmp_path).dataset
 
 
