@@ -202,6 +202,30 @@ def test_gradient_variance_is_that_of_independent_groups(curves):
     assert abs(sampled.mean() - reference.var(ddof=1)) <= 4 * error
 
 
+def test_groups_that_measure_the_variance_train_nothing():
+    def final_prob(variance_groups):
+        def one(key):
+            return maze_training.train(
+                key,
+                FOUR_STATES,
+                maze_policies.feature_table("stateless", 5),
+                jnp.zeros(1),
+                1,
+                0.2,
+                estimator=estimators.get("rloo"),
+                group_size=GROUP_SIZE,
+                num_updates=10,
+                num_steps=3,
+                variance_groups=variance_groups,
+            ).prob[-1]
+
+        return np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 400)))
+
+    few, many = final_prob(2), final_prob(30)
+    standard_error = np.sqrt((few.var(ddof=1) + many.var(ddof=1)) / 400)
+    assert abs(few.mean() - many.mean()) <= 4 * standard_error
+
+
 def test_k_and_learning_rate_are_traced():
     maze = maze_builders.from_path("110")
     traces = []

@@ -21,7 +21,7 @@ PANELS = {
 COLLAPSED = 0.98  # probability of action 1 above which a policy has settled on it
 PROB_TOLERANCE = 0.01
 RIVALS = ("ei", "pkpo_sloo", "zscore_maxpo")
-NUM_POINTS = 30  # of a curve that are drawn
+NUM_POINTS = 40  # of a curve that are drawn
 
 
 def _shown(dataset: xr.Dataset) -> xr.Dataset:
@@ -33,7 +33,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     shown = _shown(dataset)
     ks = [int(k) for k in dataset.k.values if k > 1]
     figure, axes = style.grid_of_panels(
-        len(PANELS), len(ks), panel_width=1.6, panel_height=0.92, sharex=True, sharey="row"
+        len(PANELS), len(ks), panel_width=1.9, panel_height=1.1, sharex=True, sharey="row"
     )
     for column, k in enumerate(ks):
         for row, (metric, label) in enumerate(PANELS.items()):
