@@ -3,7 +3,7 @@
     python -m experiments.bandit_learning
 
 Expected (full mode): on the ladder, the estimators of grad J_K reach a much larger J_K than RLOO
-and GRPO, which reach the larger J_1. About 2 minutes on two cores; smoke mode 15 seconds.
+and GRPO, which reach the larger J_1. About 1 minute on two cores; smoke mode 15 seconds.
 """
 
 from ml_collections import ConfigDict

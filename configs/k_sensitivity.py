@@ -2,8 +2,8 @@
 
     python -m experiments.k_sensitivity
 
-Expected (full mode): for the estimators of grad J_K the best training K grows with the evaluation
-k; for RLOO and GRPO training K only scales the gradient. About 2 minutes on two cores; smoke mode
+Expected (full mode): for the estimators of grad J_K J_k is largest after training with K = k; for
+RLOO and GRPO the K of training only scales the gradient. About 1 minute on two cores; smoke mode
 10 seconds.
 """
 
