@@ -96,7 +96,8 @@ def rank_weights(
 
 
 SAMPLES_PER_BLOCK = 2**15  # what the cache of one core holds with its intermediate results
-SAMPLES_PER_PIECE = 64  # added up plainly; pieces are added up with what rounding took
+RANKS_PER_PIECE = 8  # of a short group, added up before they are added to the ranks below
+SAMPLES_PER_PIECE = 32  # added up plainly; pieces are added up with what rounding took
 
 
 @jax.jit
@@ -152,10 +153,21 @@ def _weigh_short_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
     ranked = network_sort(values)
     spacing = ranked[1:] - ranked[:-1]
     rise, floor = (_ranks_first(weight) for weight in (weights.rise, weights.floor))
-    sums = [weights.anchor * ranked[-1] + jnp.sum(_increments(floor, spacing), axis=0)]
-    for increment in _increments(rise, spacing):
-        sums.append(sums[-1] + increment)
-    return look_up_by_comparison(values, ranked, jnp.stack(sums)).T
+    lowest = _climb(weights.anchor * ranked[-1], list(floor * spacing))[-1]
+    results = _climb(lowest, list(rise * spacing))
+    return look_up_by_comparison(values, ranked, jnp.stack(results)).T
+
+
+def _climb(lowest: jax.Array, increments: list[jax.Array]) -> list[jax.Array]:
+    """Cumulative sums from `lowest` on; short pieces of them, so that rounding does not add up."""
+    results = [lowest]
+    for index, increment in enumerate(increments):
+        if index % RANKS_PER_PIECE == 0:
+            start, climbed = results[-1], increment
+        else:
+            climbed = climbed + increment
+        results.append(start + climbed)
+    return results
 
 
 def _ranks_first(weight: jax.Array) -> jax.Array:
@@ -169,16 +181,10 @@ def _weigh_long_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
     ranked = values_of(ranked_integers, groups.dtype)
     spacing = jnp.diff(ranked, axis=-1)
     rise, floor = (jnp.broadcast_to(w, spacing.shape) for w in (weights.rise, weights.floor))
-    lowest = weights.anchor * ranked[..., -1] + _sum(_increments(floor, spacing))
-    climbed = lowest[..., None] + _cumulative_sum(_increments(rise, spacing))
+    lowest = weights.anchor * ranked[..., -1] + _sum(floor * spacing)
+    climbed = lowest[..., None] + _cumulative_sum(rise * spacing)
     results = jnp.concatenate([lowest[..., None], climbed], axis=-1)
     return look_up_by_rank(lowest_rank(integers, ranked_integers), results)
-
-
-def _increments(weight: jax.Array, spacing: jax.Array) -> jax.Array:
-    # The choice keeps a compiler from fusing this product with a sum, which would make the
-    # two-sum see one product rounded and the next one exact.
-    return jnp.where(spacing > 0, weight * spacing, jnp.zeros((), spacing.dtype))
 
 
 def _two_sum(left: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -56,14 +56,14 @@ def number_of_sorts(name: str, group_size: int) -> int:
 
 def test_program_of_short_groups_grows_no_faster_than_a_network():
     smallest, per_step = lowered_lines(2), 10
-    for size in range(3, LONGEST_NETWORK + 1):
+    for size in (*range(3, 17), 31, 32, 33, 48, LONGEST_NETWORK):
         allowed = smallest + per_step * size * math.log2(size) ** 2
         assert lowered_lines(size) <= allowed
-    assert lowered_lines(LONGEST_NETWORK) <= 500
+    assert lowered_lines(LONGEST_NETWORK) <= 1_500
 
 
 def test_program_of_long_groups_does_not_grow():
-    sizes = (LONGEST_NETWORK + 1, 64, 250, 1_000, 30_000, 1_000_000)
+    sizes = (LONGEST_NETWORK + 1, 100, 250, 1_000, 30_000, 1_000_000)
     lines = [lowered_lines(size, num_groups=1) for size in sizes]
     assert max(lines) - min(lines) <= 5, dict(zip(sizes, lines, strict=True))
     assert max(lines) <= 500
@@ -71,7 +71,7 @@ def test_program_of_long_groups_does_not_grow():
 
 def test_program_does_not_grow_with_the_number_of_groups():
     padding_of_the_last_block = 10
-    for group_size in (8, 64):
+    for group_size in (8, LONGEST_NETWORK + 1):
         lines = [lowered_lines(group_size, num_groups) for num_groups in (1_000, 1_024, 10_000)]
         assert max(lines) - min(lines) <= padding_of_the_last_block
 
