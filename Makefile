@@ -47,7 +47,8 @@ types: $(INSTALLED) ## mypy
 	@$(VENV_PYTHON) -m mypy
 
 doctest: $(INSTALLED) ## run the examples of the docstrings and of README.md
-	@$(VENV_PYTHON) -m pytest --doctest-modules maxpo_jax experiments configs tests/test_readme.py
+	@$(VENV_PYTHON) -m pytest --doctest-modules maxpo_jax experiments configs
+	@$(VENV_PYTHON) -m pytest tests/test_readme.py
 
 check: lint types doctest test ## lint, types, doctest and test
 
