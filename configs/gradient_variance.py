@@ -30,7 +30,7 @@ def get_config(mode: str = "full") -> ConfigDict:
 
     config.num_instances = 20
     config.num_draws = 20_000
-    config.block_size = 1000
+    config.block_size = 4000
     if mode == "smoke":
         config.reward_families = ("gaussian", "bernoulli")
         config.num_actions = (2, 8, 64)

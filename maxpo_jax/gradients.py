@@ -91,11 +91,11 @@ def block_moments(
 ) -> Moments:
     r"""Moments of the gradient estimates of a block of draws, without forming them.
 
-    The squared norm of an estimate needs the pairs of samples that share an action, not its n
-    entries,
+    The squared norm of an estimate is a quadratic form in the advantages: its matrix holds the
+    inner products of the scores of the samples,
 
-    .. math:: \|g\|^2 = \frac{K^2}{B^2} \Bigl( \sum_{ij} A_i A_j 1[a_i = a_j]
-       - 2 \bar{A} \sum_i A_i \pi_{a_i} + \bar{A}^2 \|\pi\|^2 \Bigr), \qquad \bar{A} = \sum_i A_i,
+    .. math:: \|g\|^2 = \frac{K^2}{B^2} \sum_{ij} A_i A_j \langle e_{a_i} - \pi, e_{a_j} - \pi \rangle,
+       \qquad \langle e_a - \pi, e_b - \pi \rangle = 1[a = b] - \pi_a - \pi_b + \|\pi\|^2,
 
     so that the cost of a draw does not grow with the number of actions.
 
@@ -114,21 +114,20 @@ def block_moments(
       >>> block_moments(advantages, jnp.array([[0, 1], [0, 0]]), probs, jnp.int32(2)).mean.tolist()
       [1.5, -1.5]
     """
-    leading, (draws, group_size) = advantages.shape[:-2], actions.shape
-    flat = advantages.reshape(-1, draws, group_size)
-    sums = jnp.sum(flat, axis=-1)
-    shared = (actions[:, :, None] == actions[:, None, :]).astype(flat.dtype)
-    pairs = jnp.sum(flat * jnp.einsum("dij,edj->edi", shared, flat), axis=-1)
-    expected = jnp.sum(flat * probs[actions][None], axis=-1)
-    squares = pairs - 2 * sums * expected + jnp.square(sums) * jnp.sum(jnp.square(probs))
+    leading, draws = advantages.shape[:-2], actions.shape[0]
+    flat = advantages.reshape(-1, *actions.shape)
+    chosen = probs[actions]
+    same = (actions[:, :, None] == actions[:, None, :]).astype(flat.dtype)
+    scores = same - chosen[:, :, None] - chosen[:, None, :] + jnp.sum(jnp.square(probs))
+    squares = jnp.einsum("edi,edi->e", flat, jnp.einsum("dij,edj->edi", scores, flat))
 
     by_sample = flat.reshape(flat.shape[0], -1).T
     credit = jax.ops.segment_sum(by_sample, actions.reshape(-1), probs.shape[0]).T
-    mean = (credit - jnp.sum(sums, axis=-1, keepdims=True) * probs[None]) / draws
+    mean = (credit - jnp.sum(credit, axis=-1, keepdims=True) * probs[None]) / draws
 
     scale = _per_sample(k, advantages).reshape(-1)
     mean = scale[:, None] * mean
-    squared = jnp.square(scale) * jnp.sum(squares, axis=-1)
+    squared = jnp.square(scale) * squares
     deviation = squared - draws * jnp.sum(jnp.square(mean), axis=-1)
     return Moments(
         jnp.asarray(draws, flat.dtype), mean.reshape(*leading, -1), deviation.reshape(leading)
@@ -144,7 +143,7 @@ def bandit_moments(
     estimators: tuple[Estimator, ...],
     group_size: int,
     num_draws: int,
-    block_size: int = 1000,
+    block_size: int = 4000,
 ) -> Moments:
     """Moments of the gradient estimates of several estimators at several K, on the same draws.
 
@@ -174,17 +173,19 @@ def bandit_moments(
       ((2, 1, 2), (2, 1))
     """
     probs = policies.probabilities(logits)
+    block_size = min(block_size, num_draws)
     group_ks = jnp.broadcast_to(ks[:, None], (ks.shape[0], len(estimators)))
 
     def moments_of(draws: jax.Array) -> Moments:
-        keys = jax.vmap(lambda draw: jax.random.fold_in(key, draw))(draws)
-        actions, rewards, estimator_keys = jax.vmap(
-            lambda k: _sample_group(k, probs, bandit, group_size)
-        )(keys)
+        # In a loop of its own, or the compiler samples again in everything that uses the samples.
+        actions, rewards, estimator_keys = jax.lax.map(
+            lambda draw: _sample_group(jax.random.fold_in(key, draw), probs, bandit, group_size),
+            draws,
+            batch_size=-(-block_size // 2),
+        )
         of_k = jax.vmap(lambda k: _advantages(estimators, rewards, k, estimator_keys))
         return block_moments(of_k(ks), actions, probs, group_ks)
 
-    block_size = min(block_size, num_draws)
     num_blocks, rest = divmod(num_draws, block_size)
     zeros = jnp.zeros((*group_ks.shape, probs.shape[0]), probs.dtype)
     none = Moments(jnp.zeros((), probs.dtype), zeros, zeros[..., 0])

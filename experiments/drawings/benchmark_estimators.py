@@ -187,8 +187,8 @@ def _draws(dataset: xr.Dataset) -> Claim:
         "gradient_draws",
         f"gradient_variance computes at least {FEWEST_DRAWS:,} gradient estimates a second "
         "(n = 32, B = 16, K = 4)",
-        f"{figure:,.0f} with all estimators of the figure, {alone:,.0f} with MaxPO alone",
-        figure >= FEWEST_DRAWS,
+        f"{alone:,.0f} with MaxPO alone, {figure:,.0f} with all estimators of the figure",
+        min(alone, figure) >= FEWEST_DRAWS,
     )
 
 

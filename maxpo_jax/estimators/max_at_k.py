@@ -10,6 +10,7 @@ from maxpo_jax import checks
 from maxpo_jax.estimators.registry import (
     BELOW_GROUP_SIZE,
     UP_TO_GROUP_SIZE,
+    nan_where_unfit,
     prepare,
     register,
 )
@@ -213,7 +214,7 @@ def expected_max_at_k(rewards: ArrayLike, k: Any, *, where: ArrayLike | None = N
     num_valid = None if mask is None else jnp.sum(mask, axis=-1)
     weights = rank_weights(_best_of_subset, values.shape[-1], count, working.dtype, num_valid)
     estimate = weigh_spacings(working, weights)[..., 0]
-    return jnp.where(fit, estimate, jnp.full((), jnp.nan, estimate.dtype)).astype(values.dtype)
+    return nan_where_unfit(estimate, fit).astype(values.dtype)
 
 
 def _best_of_subset(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:

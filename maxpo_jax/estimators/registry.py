@@ -236,12 +236,11 @@ def _under_contract(
         count = checks.integer_k(name, k)
         checks.check_k(name, count, k_range, values.shape[-1], masked=mask is not None)
         checks.check_values(name, values, mask, count, k_range)
-        working, valid = prepare(values, mask, count, k_range)
+        working, fit = prepare(values, mask, count, k_range)
         if reward_type == "binary":
             checks.check_binary(name, values, mask)
-            valid &= jnp.all((working == 0) | (working == 1), axis=-1)
-        result = function(working, count, where=mask, **kwargs)
-        result = jnp.where(valid[..., None], result, jnp.full((), jnp.nan, result.dtype))
+            fit &= jnp.all((working == 0) | (working == 1), axis=-1)
+        result = nan_where_unfit(function(working, count, where=mask, **kwargs), fit[..., None])
         if mask is not None:
             result = jnp.where(mask, result, jnp.zeros((), result.dtype))
         return result.astype(values.dtype)
@@ -261,8 +260,8 @@ def prepare(
       k_range: the K that are allowed.
 
     Returns:
-      working: [..., B] at least float32, without gradient; zero throughout in an unfit group, and
-        the largest valid reward of the group at masked samples.
+      working: [..., B] at least float32, without gradient; the largest valid reward of the group
+        at masked samples.
       fit: [...] False for groups with a reward that is not finite or with a K out of range.
     """
     working = jax.lax.stop_gradient(rewards)
@@ -277,4 +276,23 @@ def prepare(
         lowest = jnp.full((), -jnp.inf, working.dtype)
         largest = jnp.max(jnp.where(where, working, lowest), axis=-1, keepdims=True)
         working = jnp.where(where, working, largest)
-    return jnp.where(fit[..., None], working, jnp.zeros((), working.dtype)), fit
+    return working, fit
+
+
+def nan_where_unfit(results: jax.Array, fit: jax.Array) -> jax.Array:
+    """Results where the group is fit, and NaN elsewhere.
+
+    Args:
+      results: [..., B] or [...] floating-point results.
+      fit: [..., 1] or [...] which groups are fit.
+
+    Returns:
+      An array of the shape and dtype of `results`.
+
+    Example:
+      >>> nan_where_unfit(jnp.ones((2, 3)), jnp.array([[True], [False]])).tolist()
+      [[1.0, 1.0, 1.0], [nan, nan, nan]]
+    """
+    # A sum with zero is vectorised along with what it follows; a choice for each sample is not,
+    # and takes longer than sorting short groups.
+    return results + jnp.where(fit, 0.0, jnp.nan).astype(results.dtype)
