@@ -4,7 +4,7 @@
 
 Expected on two cores: MaxPO takes a few percent of the time of `jnp.argsort` on 100,000 groups of
 up to 16 and less than half of it on longer ones; float32 errors stay below 5e-7 of the largest
-advantage up to groups of a million. About 4 minutes on two cores; smoke mode 20 seconds. Timings
+advantage up to groups of a million. About three minutes; smoke mode 20 seconds. Timings
 differ from run to run; the ratios of a row come from calls that alternate.
 """
 

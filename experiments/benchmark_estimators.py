@@ -2,6 +2,7 @@
 
 import functools
 import math
+import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,13 +38,18 @@ def ks_of_accuracy(group_size: int) -> tuple[int, ...]:
 def median_seconds(
     calls: Mapping[str, Callable[[], Any]], min_repeats: int, seconds: float
 ) -> dict[str, float]:
-    """Median wall time of each call; they take turns, so that all meet the same disturbances."""
+    """Median wall time of each call, in the steady state of being called again and again.
+
+    The calls take turns, in an order drawn anew each round, so that all meet the same disturbances.
+    The first call of a turn is not timed: it pays for the caches and for the memory that the method
+    before it has taken or given back.
+    """
+    order = random.Random(0)
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        jax.block_until_ready(call())
     start = time.perf_counter()
     while len(taken[next(iter(calls))]) < min_repeats or time.perf_counter() - start < seconds:
-        for name, call in calls.items():
+        for name, call in order.sample(list(calls.items()), len(calls)):
+            jax.block_until_ready(call())
             begun = time.perf_counter()
             jax.block_until_ready(call())
             taken[name].append(time.perf_counter() - begun)

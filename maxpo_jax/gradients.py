@@ -94,8 +94,9 @@ def block_moments(
     The squared norm of an estimate is a quadratic form in the advantages: its matrix holds the
     inner products of the scores of the samples,
 
-    .. math:: \|g\|^2 = \frac{K^2}{B^2} \sum_{ij} A_i A_j \langle e_{a_i} - \pi, e_{a_j} - \pi \rangle,
-       \qquad \langle e_a - \pi, e_b - \pi \rangle = 1[a = b] - \pi_a - \pi_b + \|\pi\|^2,
+    .. math:: \|g\|^2
+       = \frac{K^2}{B^2} \sum_{ij} A_i A_j \langle e_{a_i} - \pi, e_{a_j} - \pi \rangle, \qquad
+       \langle e_a - \pi, e_b - \pi \rangle = 1[a = b] - \pi_a - \pi_b + \|\pi\|^2,
 
     so that the cost of a draw does not grow with the number of actions.
 

@@ -9,18 +9,18 @@ its own reward. Equal rewards so get equal results, whatever the order in which 
 | up to `LONGEST_NETWORK` | network, all groups side by side | comparison with each rank |
 | longer | of order-preserving integers, by the compiler | bisection |
 
-Time of MaxPO on 100,000 groups over that of `jnp.argsort` on the same rewards, float32, on two busy
+Time of MaxPO on 100,000 groups over that of `jnp.argsort` on the same rewards, float32, on two
 cores of an AMD EPYC (Zen 4), and the processor's seconds of compilation:
 
 | group size B | network | integers | compiling the network | compiling the integers |
 |---|---|---|---|---|
-| 8 | 0.05 | 0.56 | 0.3 | 0.4 |
-| 16 | 0.07 | 0.43 | 0.4 | 0.4 |
-| 32 | 0.17 | 0.38 | 0.7 | 0.4 |
-| 64 | 0.24 | 0.43 | 1.1 | 0.5 |
-| 128 | 0.42 | 0.44 | 2.1 | 0.6 |
+| 8 | 0.03 | 0.49 | 0.2 | 0.3 |
+| 16 | 0.04 | 0.34 | 0.4 | 0.3 |
+| 32 | 0.06 | 0.29 | 0.8 | 0.3 |
+| 64 | 0.11 | 0.26 | 0.9 | 0.4 |
+| 128 | 0.13 | 0.27 | 1.8 | 0.5 |
 
-The network ends where it has no advantage left that is worth its compilation.
+The network ends where what it still gains is not worth its compilation, which doubles with B.
 """
 
 import jax

@@ -95,7 +95,8 @@ def rank_weights(
     return RankWeights(*(w.reshape(*num_valid.shape, *w.shape[1:]) for w in flat))
 
 
-SAMPLES_PER_BLOCK = 2**15  # what the cache of one core holds with its intermediate results
+SAMPLES_OF_SHORT_GROUPS = 2**20  # in a block, which stays in the cache that the cores share
+SAMPLES_OF_LONG_GROUPS = 2**15  # in a block, which stays in the cache of one core
 RANKS_PER_PIECE = 8  # of a short group, added up before they are added to the ranks below
 SAMPLES_PER_PIECE = 32  # added up plainly; pieces are added up with what rounding took
 
@@ -123,16 +124,26 @@ def weigh_spacings(rewards: jax.Array, weights: RankWeights) -> jax.Array:
             weights.floor.reshape(-1, size - 1),
             weights.anchor.reshape(-1),
         )
-    weigh = _weigh_short_groups if size <= LONGEST_NETWORK else _weigh_in_blocks
-    return weigh(groups, weights).reshape(rewards.shape)
+    if size <= LONGEST_NETWORK:
+        results = _in_blocks(_weigh_short_groups, SAMPLES_OF_SHORT_GROUPS // size, groups, weights)
+    else:
+        results = _in_blocks(_weigh_long_groups, SAMPLES_OF_LONG_GROUPS // size, groups, weights)
+    return results.reshape(rewards.shape)
 
 
-def _weigh_in_blocks(groups: jax.Array, weights: RankWeights) -> jax.Array:
+def _in_blocks(
+    weigh: Callable[[jax.Array, RankWeights], jax.Array],
+    most: int,
+    groups: jax.Array,
+    weights: RankWeights,
+) -> jax.Array:
+    """`weigh` on blocks of at most `most` groups (but one at least), one after the other."""
     num_groups, size = groups.shape
-    block = max(SAMPLES_PER_BLOCK // size, 1)
-    if num_groups <= block:
-        return _weigh_long_groups(groups, weights)
-    num_blocks = -(-num_groups // block)
+    most = max(most, 1)
+    if num_groups <= most:
+        return weigh(groups, weights)
+    num_blocks = _even_number_of_blocks(num_groups, -(-num_groups // most))
+    block = -(-num_groups // num_blocks)
     missing = num_blocks * block - num_groups
 
     def blocks(array: jax.Array) -> jax.Array:
@@ -140,11 +151,17 @@ def _weigh_in_blocks(groups: jax.Array, weights: RankWeights) -> jax.Array:
         return padded.reshape(num_blocks, block, *array.shape[1:])
 
     if weights.rise.ndim == 1:
-        results = jax.lax.map(lambda some: _weigh_long_groups(some, weights), blocks(groups))
+        results = jax.lax.map(lambda some: weigh(some, weights), blocks(groups))
     else:
         per_group = RankWeights(*(blocks(weight) for weight in weights))
-        results = jax.lax.map(lambda some: _weigh_long_groups(*some), (blocks(groups), per_group))
+        results = jax.lax.map(lambda some: weigh(*some), (blocks(groups), per_group))
     return results.reshape(-1, size)[:num_groups]
+
+
+def _even_number_of_blocks(num_groups: int, fewest: int) -> int:
+    """A number that divides the groups, so that nothing is padded and copied, if one is near."""
+    near = range(fewest, 2 * fewest)
+    return next((count for count in near if num_groups % count == 0), fewest)
 
 
 def _weigh_short_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:

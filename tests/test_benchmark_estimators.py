@@ -59,8 +59,12 @@ def test_targets_are_judged_by_the_numbers(result):
 def test_calls_take_turns():
     order = []
     calls = {name: lambda name=name: order.append(name) or np.zeros(1) for name in "ab"}
-    seconds = benchmark_estimators.median_seconds(calls, min_repeats=3, seconds=0.0)
-    assert "".join(order) == "ab" * 4
+    seconds = benchmark_estimators.median_seconds(calls, min_repeats=20, seconds=0.0)
+    turns = ["".join(order[start : start + 2]) for start in range(0, len(order), 2)]
+    assert set(turns) == {"aa", "bb"}  # of which the second call is timed
+    assert turns.count("aa") == turns.count("bb") == 20
+    assert {turns[0], turns[1]} == {"aa", "bb"}
+    assert turns[::2].count("aa") not in (0, 20)  # neither is always the first of its round
     assert set(seconds) == {"a", "b"}
 
 

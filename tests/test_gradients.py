@@ -81,10 +81,17 @@ def test_merged_blocks_are_the_whole():
 def test_the_size_of_the_blocks_does_not_matter():
     logits, bandit = jnp.array([0.3, -0.2, 0.0]), Bandit(jnp.array([0.0, 1.0, 3.0]), jnp.array(0.5))
     run = functools.partial(
-        moments, jax.random.key(2), logits, bandit, jnp.array([2]), group_size=5, num_draws=1000
+        moments,
+        jax.random.key(2),
+        logits,
+        bandit,
+        jnp.array([2]),
+        group_size=5,
+        num_draws=1000,
+        names=("maxpo",),
     )
-    reference = run(block_size=1000)
-    for block_size in (7, 300, 5000):
+    reference = run(block_size=5000)
+    for block_size in (7, 300):
         other = run(block_size=block_size)
         assert other.num_draws == 1000
         np.testing.assert_allclose(other.mean, reference.mean, atol=2e-6)
@@ -117,9 +124,10 @@ def test_actions_that_do_not_exist_change_nothing():
     bandit = Bandit(jnp.array([0.0, 1.0, 3.0]))
     padded = Bandit(jnp.array([0.0, 1.0, 3.0, 9.0, -9.0]))
     ks = jnp.array([2])
-    few = moments(jax.random.key(0), jnp.zeros(3), bandit, ks, group_size=5, num_draws=500)
+    run = functools.partial(moments, ks=ks, group_size=5, num_draws=500, names=("maxpo",))
+    few = run(jax.random.key(0), jnp.zeros(3), bandit)
     logits = jnp.array([0.0, 0.0, 0.0, -jnp.inf, -jnp.inf])
-    many = moments(jax.random.key(0), logits, padded, ks, group_size=5, num_draws=500)
+    many = run(jax.random.key(0), logits, padded)
     np.testing.assert_allclose(many.mean[..., :3], few.mean, atol=1e-6)
     np.testing.assert_array_equal(many.mean[..., 3:], 0)
     np.testing.assert_allclose(many.total_variance, few.total_variance, rtol=1e-5)

@@ -12,7 +12,7 @@ from maxpo_jax.spacings import RankWeights
 @pytest.mark.parametrize("size", range(1, 17))
 def test_network_sorts_every_sequence_of_zeros_and_ones(size):
     sequences = (np.arange(2**size)[None] >> np.arange(size)[:, None]) & 1
-    ranked = np.asarray(sorting.network_sort(jnp.asarray(sequences, jnp.float32)))
+    ranked = np.asarray(jax.jit(sorting.network_sort)(sequences.astype(np.float32)))
     np.testing.assert_array_equal(ranked, np.sort(sequences, axis=0))
 
 
@@ -49,17 +49,21 @@ def test_lowest_rank_counts_the_smaller_values(size):
 
 @pytest.mark.parametrize("size", [2, 3, sorting.LONGEST_NETWORK, sorting.LONGEST_NETWORK + 1, 150])
 @pytest.mark.parametrize("per_group", [False, True])
-def test_kernel_is_its_definition(size, per_group):
-    """Both ways of sorting, one or many blocks of groups, weights shared and per group."""
+@pytest.mark.parametrize("groups_in_blocks", [(9, 10), (60, 10), (67, 10)])
+def test_kernel_is_its_definition(monkeypatch, size, per_group, groups_in_blocks):
+    """Both ways of sorting, weights shared and per group, one block, even blocks, uneven ones."""
     rng = np.random.default_rng(size)
-    num_groups = spacings.SAMPLES_PER_BLOCK // size + 5
+    num_groups, block = groups_in_blocks
+    monkeypatch.setattr(spacings, "SAMPLES_OF_SHORT_GROUPS", size * block)
+    monkeypatch.setattr(spacings, "SAMPLES_OF_LONG_GROUPS", size * block)
     rewards = rng.integers(-3, 4, size=(num_groups, size)).astype(np.float32)
     lead = (num_groups,) if per_group else ()
     weights = RankWeights(
         *(rng.normal(size=(*lead, size - 1)).astype(np.float32) for _ in range(2)),
         rng.normal(size=lead).astype(np.float32),
     )
-    got = np.asarray(spacings.weigh_spacings(jnp.asarray(rewards), weights))
+    kernel = spacings.weigh_spacings.__wrapped__  # traced anew, with blocks of this size
+    got = np.asarray(jax.jit(kernel)(jnp.asarray(rewards), weights))
 
     ranked = np.sort(rewards, axis=-1).astype(np.float64)
     spacing = np.diff(ranked, axis=-1)
