@@ -65,7 +65,7 @@ def test_maxpo_is_precise_to_the_largest_advantage_of_the_group(group_size):
 
 
 @pytest.mark.parametrize("name", estimators.names())
-@pytest.mark.parametrize("group_size", [5, 16, 50, 1000])
+@pytest.mark.parametrize("group_size", [16, 1000])
 def test_tied_rewards_get_equal_advantages_to_the_last_bit(name, group_size):
     estimator = estimators.get(name)
     if estimator.randomised:
