@@ -272,9 +272,9 @@ def caption(dataset: xr.Dataset) -> str:
     return (
         f"MaxPO on {dataset.attrs['device']}, float32, medians of calls that take turns, the first "
         f"call of each turn not counted. (a) Time per sample of {config.num_groups:,} groups, next "
-        f"to the compiler's argsort of the same rewards, a copy of them, and published algorithms (on fewer groups). (b) The same for "
-        f"{config.num_samples:,} samples in longer and longer groups. (c) Largest rounding error "
-        f"over reward families with ties, offsets and heavy tails, relative to the largest "
-        f"advantage of the group; the line is {LARGEST_ERROR:g}, and what is below "
-        f"{SMALLEST_DRAWN_ERROR:g} is drawn there."
+        f"to the compiler's argsort of the same rewards, a copy of them, and published algorithms "
+        f"(on fewer groups). (b) The same for {config.num_samples:,} samples in longer and longer "
+        f"groups. (c) Largest rounding error over reward families with ties, offsets and heavy "
+        f"tails, relative to the largest advantage of the group; the line is {LARGEST_ERROR:g}, "
+        f"and what is below {SMALLEST_DRAWN_ERROR:g} is drawn there."
     )
