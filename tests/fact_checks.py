@@ -97,7 +97,8 @@ def in_float64(estimator) -> Callable:
         groups = np.asarray(rewards)  # refuses a tracer, so that nobody compiles this function
         chunk = 32
         padded = np.resize(groups, (-(-len(groups) // chunk) * chunk, groups.shape[-1]))
-        with jax.enable_x64(True):
+        # No random key is in here, and looking for one used twice takes a third of the time.
+        with jax.enable_x64(True), jax.debug_key_reuse(False):
             chunks = padded.reshape(-1, chunk, groups.shape[-1])
             results = [advantages(estimator, jnp.asarray(rewards), k) for rewards in chunks]
             return np.concatenate(results)[: len(groups)]

@@ -18,6 +18,8 @@ MAZES = {
     "time limit": maze_builders.from_path("1101", 1)._replace(max_steps=jnp.array(2, jnp.int32)),
 }
 
+gradient_of_value = jax.jit(jax.grad(maze_exact.max_at_k, argnums=1), static_argnums=(2, 3))
+
 
 def enumerate_episodes(env, probs):
     """Plays every action sequence: a list of (probability, return, reached the goal)."""
@@ -101,7 +103,7 @@ def test_gradient_over_all_states(name, k):
     env = MAZES[name]
     probs = random_probs(env, 2)
     with jax.enable_x64(True):
-        gradient = jax.grad(maze_exact.max_at_k, argnums=1)(env, as_float64(probs), k, 6)
+        gradient = gradient_of_value(env, as_float64(probs), k, 6)
     step = Fraction(1, 10**8)
     for state in range(len(probs)):
         up, down = list(probs), list(probs)
@@ -116,7 +118,7 @@ def test_gradient_is_finite_for_a_policy_that_is_certain(k):
     env = MAZES["dead ends"]
     for prob in (0.0, 1.0):
         probs = jnp.full(env.terminal.shape[0], prob)
-        gradient = jax.grad(maze_exact.max_at_k, argnums=1)(env, probs, k, 5)
+        gradient = gradient_of_value(env, probs, k, 5)
         assert bool(jnp.isfinite(gradient).all())
 
 
