@@ -45,7 +45,7 @@ def test_gradient_agrees_with_the_score_function(name, k):
         def value(theta):
             return objectives.max_at_k(jnp.array(rewards), policies.probabilities(theta), k)
 
-        gradient = jax.grad(value)(logits)
+        gradient = jax.jit(jax.grad(value))(logits)
     np.testing.assert_allclose(gradient, truth, atol=1e-12)
 
 
