@@ -20,7 +20,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.k = 8
     config.estimators = ("maxpo", "ei", "pkpo_s", "rloo", "grpo")
 
-    config.optimiser = "adam"
+    config.optimizer = "adam"
     config.learning_rates = (0.003, 0.01, 0.03, 0.1)
     config.num_updates = 2000
     config.updates_per_record = 100

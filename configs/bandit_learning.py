@@ -28,7 +28,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     )
     config.annealed_estimator = "maxpo"  # one more curve, K from k to 1; "" for none
 
-    config.optimiser = "sgd"  # or "adam"
+    config.optimizer = "sgd"  # or "adam"
     config.learning_rates = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     config.num_updates = 600
     config.updates_per_record = 20

@@ -2,7 +2,7 @@
 
     python -m experiments.estimation_error
 
-Expected (full mode): MaxPO, EI and PKPO fall as N^(-1/2); RLOO, GRPO, centred EI, z-scored MaxPO
+Expected (full mode): MaxPO, EI and PKPO fall as N^(-1/2); RLOO, GRPO, centered EI, z-scored MaxPO
 and Pass@k Training level off at their exact bias. About 2 minutes on two cores; smoke mode
 10 seconds.
 """

@@ -21,7 +21,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.evaluation_ks = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     config.estimators = ("maxpo", "ei", "pkpo_s", "pkpo_sloo", "rloo", "grpo")
 
-    config.optimiser = "sgd"
+    config.optimizer = "sgd"
     config.learning_rates = (0.03, 0.1, 0.3, 1.0)
     config.num_updates = 500
     config.updates_per_record = 500

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from experiments import bandit_runs, experiment
 from experiments.drawings import adam_variance as drawing
 from maxpo_jax import estimators, training
-from maxpo_jax.environments.lottery import Instance, make_instance
+from maxpo_jax.bandits.lottery import Instance, make_instance
 
 
 @functools.partial(jax.jit, static_argnames=("estimator", "group_size", "num_draws"))
@@ -49,7 +49,7 @@ def followed(config: ConfigDict, estimator: str) -> xr.Dataset:
     instance = make_instance(config.instance, config.num_actions)
     ks = np.full(config.num_updates, config.k)
     runs = bandit_runs.tuned_runs(config, instance, estimator, ks, config.k)
-    proxy = jax.vmap(jax.vmap(training.adam_variance_proxy))(runs.history.optimiser_state)
+    proxy = jax.vmap(jax.vmap(training.adam_variance_proxy))(runs.history.optimizer_state)
     variances = true_variances(
         jax.random.fold_in(jax.random.key(config.seed), 1),
         instance,
@@ -76,8 +76,8 @@ def parts(config: ConfigDict) -> dict[str, Callable[[], xr.Dataset]]:
     """One part per estimator."""
     bandit_runs.check(config, (config.k,))
     bandit_runs.check_instance(config)
-    if config.optimiser != "adam":
-        raise ValueError(f"optimiser is {config.optimiser!r}; the proxy is Adam's: use 'adam'")
+    if config.optimizer != "adam":
+        raise ValueError(f"optimizer is {config.optimizer!r}; the proxy is Adam's: use 'adam'")
     return {name: functools.partial(followed, config, name) for name in config.estimators}
 
 

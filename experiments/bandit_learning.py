@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from experiments import bandit_runs, experiment
 from experiments.drawings import bandit_learning as drawing
-from maxpo_jax import policies
-from maxpo_jax.environments.lottery import make_instance
+from maxpo_jax.bandits import policy as policies
+from maxpo_jax.bandits.lottery import make_instance
 
 ANNEALED = "+annealed"  # behind the name of the estimator
 MEASURES = {
@@ -37,7 +37,7 @@ def schedule(config: ConfigDict, learner: str) -> np.ndarray:
     return config.k - np.floor(progress * config.k).astype(int)
 
 
-def learnt(config: ConfigDict, name: str, learner: str) -> xr.Dataset:
+def learned(config: ConfigDict, name: str, learner: str) -> xr.Dataset:
     """Curves of one learner on one instance at its tuned learning rate."""
     instance = make_instance(name, config.num_actions)
     estimator = learner.removesuffix(ANNEALED)
@@ -72,7 +72,7 @@ def parts(config: ConfigDict) -> dict[str, Callable[[], xr.Dataset]]:
     bandit_runs.check(config, (config.k,))
     bandit_runs.check_estimators(annealed, (1, config.k), config.group_size)
     return {
-        f"{name},{learner}": functools.partial(learnt, config, name, learner)
+        f"{name},{learner}": functools.partial(learned, config, name, learner)
         for learner in learners(config)
         for name in config.instances
         if suits(config, name, learner)

@@ -9,9 +9,10 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from maxpo_jax import estimators, policies, training
-from maxpo_jax.environments import lottery as lotteries
-from maxpo_jax.environments.lottery import Instance, Lottery
+from maxpo_jax import estimators, training
+from maxpo_jax.bandits import lottery as lotteries
+from maxpo_jax.bandits import policy as policies
+from maxpo_jax.bandits.lottery import Instance, Lottery
 
 OPTIMISERS = {"sgd": optax.identity(), "adam": optax.scale_by_adam()}
 
@@ -29,7 +30,7 @@ class TunedRuns(NamedTuple):
 
 
 @functools.partial(
-    jax.jit, static_argnames=("estimator", "optimiser", "group_size", "updates_per_record")
+    jax.jit, static_argnames=("estimator", "optimizer", "group_size", "updates_per_record")
 )
 def grid_of_runs(
     keys: jax.Array,
@@ -38,7 +39,7 @@ def grid_of_runs(
     learning_rates: jax.Array,
     *,
     estimator: str,
-    optimiser: str,
+    optimizer: str,
     group_size: int,
     updates_per_record: int,
 ) -> training.History:
@@ -57,7 +58,7 @@ def grid_of_runs(
             ks,
             learning_rate,
             gradient_estimate=draw,
-            optimiser=OPTIMISERS[optimiser],
+            optimizer=OPTIMISERS[optimizer],
             updates_per_record=updates_per_record,
         )
 
@@ -87,7 +88,7 @@ def tuned_runs(
         jnp.asarray(ks),
         jnp.array(config.learning_rates),
         estimator=estimator,
-        optimiser=config.optimiser,
+        optimizer=config.optimizer,
         group_size=config.group_size,
         updates_per_record=config.updates_per_record,
     )
@@ -109,9 +110,9 @@ def check(config: ConfigDict, ks: tuple[int, ...]) -> None:
     Raises:
       ValueError: naming the field, what is allowed, or the near matches of a name.
     """
-    if config.optimiser not in OPTIMISERS:
+    if config.optimizer not in OPTIMISERS:
         raise ValueError(
-            f"optimiser is {config.optimiser!r}; choose one of {', '.join(OPTIMISERS)}"
+            f"optimizer is {config.optimizer!r}; choose one of {', '.join(OPTIMISERS)}"
         )
     if config.num_seeds < 1 or config.num_tuning_seeds < 1:
         raise ValueError("num_seeds and num_tuning_seeds must be at least 1")
@@ -144,15 +145,15 @@ def check_instance(config: ConfigDict) -> None:
 
 
 def check_estimators(names: tuple[str, ...], ks: tuple[int, ...], group_size: int) -> None:
-    """Refuse unknown or randomised estimators, and K out of their range.
+    """Refuse unknown or randomized estimators, and K out of their range.
 
     Raises:
       ValueError: naming the estimator and what is allowed.
     """
     for name in names:
         estimator = estimators.get(name)
-        if estimator.randomised:
-            raise ValueError(f"estimator {name} is randomised; choose one that is not")
+        if estimator.randomized:
+            raise ValueError(f"estimator {name} is randomized; choose one that is not")
         for k in ks:
             if not estimator.k_range.contains(k, group_size):
                 raise ValueError(

@@ -1,6 +1,6 @@
 """The report card of any advantage estimator.
 
-    python -m experiments.check_estimator --estimator=maxpo --claims=unbiased,centred
+    python -m experiments.check_estimator --estimator=maxpo --claims=unbiased,centered
     python -m experiments.check_estimator --estimator=package.module:mine --group_size=8 --k=4
     python -m experiments.check_estimator --estimator=path/to/file.py:mine --html=card.html
 

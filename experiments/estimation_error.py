@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from experiments import bandit_runs, experiment
 from experiments.drawings import estimation_error as drawing
-from maxpo_jax import estimators, exact, gradients
-from maxpo_jax.environments.bandit import REWARD_FAMILIES, Bandit, make_bandit
+from maxpo_jax import estimators
+from maxpo_jax.bandits import exact, gradients
+from maxpo_jax.bandits.bandit import REWARD_FAMILIES, Bandit, make_bandit
 
 
 def problem(config: ConfigDict, family: str) -> tuple[jax.Array, jax.Array]:

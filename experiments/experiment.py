@@ -60,7 +60,7 @@ class Experiment:
     Attributes:
       name: name of the module, of the config file and of the run directory.
       parts: named pieces of the computation, each stored when it is done and skipped on resume.
-      combine: makes one labelled dataset of all parts.
+      combine: makes one labeled dataset of all parts.
       draw: makes the figure from the stored dataset alone.
       claims: statements with verdicts computed from the stored dataset alone.
       caption: text under the figure, generated from the stored dataset alone.
@@ -285,7 +285,7 @@ def _compute(
     finished = _finish_parts(experiment, config, store)
     start = time.perf_counter()
     datasets = {name: part.dataset for name, part in finished.items()}
-    dataset = _labelled(experiment, config, experiment.combine(config, datasets))
+    dataset = _labeled(experiment, config, experiment.combine(config, datasets))
     content = run_directory.dataset_to_bytes(dataset)
     manifest = {
         "experiment": experiment.name,
@@ -327,7 +327,7 @@ def _compute_part(name: str, compute: Callable[[], xr.Dataset], store: PartStore
     return part
 
 
-def _labelled(experiment: Experiment, config: ConfigDict, dataset: xr.Dataset) -> xr.Dataset:
+def _labeled(experiment: Experiment, config: ConfigDict, dataset: xr.Dataset) -> xr.Dataset:
     for name, variable in dataset.data_vars.items():
         missing = [label for label in ("long_name", "units") if label not in variable.attrs]
         if missing:

@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from experiments import experiment
 from experiments.drawings import gradient_variance as drawing
-from maxpo_jax import estimators, exact, gradients
-from maxpo_jax.environments.bandit import REWARD_FAMILIES, Bandit, make_bandit
+from maxpo_jax import estimators
+from maxpo_jax.bandits import exact, gradients
+from maxpo_jax.bandits.bandit import REWARD_FAMILIES, Bandit, make_bandit
 
 LOGITS = ("uniform", "gaussian")
 PADDING = -jnp.inf  # logit of an action that does not exist

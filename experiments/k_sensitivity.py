@@ -12,9 +12,9 @@ from scipy import optimize
 
 from experiments import bandit_runs, experiment
 from experiments.drawings import k_sensitivity as drawing
-from maxpo_jax import policies
-from maxpo_jax.environments import lottery as lotteries
-from maxpo_jax.environments.lottery import Lottery, make_instance
+from maxpo_jax.bandits import lottery as lotteries
+from maxpo_jax.bandits import policy as policies
+from maxpo_jax.bandits.lottery import Lottery, make_instance
 
 
 def largest_max_at_k(lottery: Lottery, k: int) -> float:

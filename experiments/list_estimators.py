@@ -22,7 +22,7 @@ HEAD = (
     "name",
     "unbiased for",
     f"c at B = {EXAMPLE_SIZE}",
-    "centred",
+    "centered",
     "shift",
     "scale",
     "K",
@@ -38,11 +38,11 @@ def row(entry: Estimator) -> tuple[str, ...]:
         entry.name,
         entry.target if entry.unbiased else f"nothing (meant for {entry.target})",
         constant(entry) if entry.unbiased else "-",
-        _mark(entry.centred),
+        _mark(entry.centered),
         _mark(entry.shift_invariant) if real else "-",
         _mark(entry.scale_equivariant) if real else "-",
         entry.k_range.text.removesuffix(" with B >= 2"),
-        ("real" if real else "0/1") + (", draws" if entry.randomised else ""),
+        ("real" if real else "0/1") + (", draws" if entry.randomized else ""),
         f"{entry.citation}: {entry.equation}",
     )
 

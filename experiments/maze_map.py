@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from experiments import experiment
 from experiments.drawings import maze_map as drawing
-from maxpo_jax.environments import maze_builders
-from maxpo_jax.environments.maze import NUM_ACTIONS, Maze
+from maxpo_jax.mazes import builders as maze_builders
+from maxpo_jax.mazes.maze import NUM_ACTIONS, Maze
 
 CELL_NAMES = {
     "row": "row of the cell, downwards",

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from experiments import bandit_runs, experiment
 from experiments.drawings import pass_at_k as drawing
 from maxpo_jax import estimators, objectives, training
-from maxpo_jax.environments import prompts as contexts
-from maxpo_jax.environments.prompts import Prompts
+from maxpo_jax.bandits import contextual as contexts
+from maxpo_jax.bandits.contextual import Prompts
 
 POLICIES = ("table", "shared")
 
@@ -53,7 +53,7 @@ def trained_success_probs(
             ks,
             learning_rate,
             gradient_estimate=draw,
-            optimiser=bandit_runs.OPTIMISERS["sgd"],
+            optimizer=bandit_runs.OPTIMISERS["sgd"],
             updates_per_record=ks.shape[0],
         )
         return contexts.success_probabilities(prompts, history.params[-1])
@@ -61,7 +61,7 @@ def trained_success_probs(
     return jax.vmap(lambda rate: jax.vmap(lambda key: run(key, rate))(keys))(learning_rates)
 
 
-def learnt(config: ConfigDict, policy: str, estimator: str) -> xr.Dataset:
+def learned(config: ConfigDict, policy: str, estimator: str) -> xr.Dataset:
     """Success probabilities [seed, prompt] after training, at the tuned learning rate."""
     num_seeds = config.num_tuning_seeds + config.num_seeds
     rates = config.table_learning_rates if policy == "table" else config.shared_learning_rates
@@ -97,7 +97,7 @@ def parts(config: ConfigDict) -> dict[str, Callable[[], xr.Dataset]]:
     if not 0 < config.hardest < config.easiest < 1:
         raise ValueError("success probabilities must satisfy 0 < hardest < easiest < 1")
     return {
-        f"{policy},{name}": functools.partial(learnt, config, policy, name)
+        f"{policy},{name}": functools.partial(learned, config, policy, name)
         for policy in config.policies
         for name in config.estimators
     }

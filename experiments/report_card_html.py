@@ -154,8 +154,8 @@ def _direction_plot(bandits: list[dict[str, Any]]) -> Figure:
             color = style.VERMILLION if binary else style.BLUE
             scales, cosines = ([row[key] for row in chosen] for key in ("scale", "cosine"))
             ax.plot(scales, cosines, marker, color=color, label=label, alpha=0.8)
-    ax.axvline(1.0, color=style.GREY, linewidth=0.8, zorder=0)
-    ax.axhline(1.0, color=style.GREY, linewidth=0.8, zorder=0)
+    ax.axvline(1.0, color=style.GRAY, linewidth=0.8, zorder=0)
+    ax.axhline(1.0, color=style.GRAY, linewidth=0.8, zorder=0)
     scales, cosines = ([row[key] for row in bandits] for key in ("scale", "cosine"))
     ax.set_xlim(min(0.0, *scales) - 0.1, max(2.0, *scales) * 1.05)
     ax.set_ylim(min(0.9, *cosines) - 0.02, 1.02)
@@ -176,7 +176,7 @@ def _variance_plot(bandits: list[dict[str, Any]]) -> Figure:
         ratios = [row[name] / row[unit] for row in bandits]
         size = 5.5 if name == "own" else 4.0
         ax.plot(ratios, rows, look.marker, color=look.color, label=look.label, markersize=size)
-    ax.axvline(1.0, color=style.GREY, linewidth=0.8, zorder=0)
+    ax.axvline(1.0, color=style.GRAY, linewidth=0.8, zorder=0)
     style.log_axis(ax, "x", base=2)
     ax.set_yticks(list(rows), [row["name"] for row in bandits])
     ax.invert_yaxis()
@@ -191,7 +191,7 @@ def _size_plot(steps: list[dict[str, Any]], timed: list[dict[str, Any]]) -> Figu
     sizes = [step["group_size"] for step in steps]
     errors = [min(max(step["error"], 1e-9), 1e9) for step in steps]
     left.plot(sizes, errors, color=_OWN.color, marker=_OWN.marker)
-    left.axhline(1e-3, color=style.GREY, linestyle=":", linewidth=1)
+    left.axhline(1e-3, color=style.GRAY, linestyle=":", linewidth=1)
     left.set_ylabel("largest relative error")
     right.plot(
         [step["group_size"] for step in timed],

@@ -1,4 +1,4 @@
-"""One look for every figure: colours, markers and labels of the estimators, and paper settings."""
+"""One look for every figure: colors, markers and labels of the estimators, and paper settings."""
 
 import contextlib
 import dataclasses
@@ -20,9 +20,9 @@ from PIL import Image
 
 matplotlib.use("Agg")
 
-# Okabe and Ito, Color Universal Design, 2008, with grey, and yellow darkened for white paper.
+# Okabe and Ito, Color Universal Design, 2008, with gray, and yellow darkened for white paper.
 BLACK = "#000000"
-GREY = "#7F7F7F"
+GRAY = "#7F7F7F"
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREEN = "#009E73"
@@ -79,11 +79,11 @@ ESTIMATORS = {
     "pkpo_sloo_minus_one": EstimatorStyle(r"PKPO $s^{\mathrm{(loo-1)}}$ (= EI)", BLUE, "2"),
     "pkpo_s": EstimatorStyle("PKPO $s$", ORANGE, "^"),
     "pkpo_sloo": EstimatorStyle(r"PKPO $s^{\mathrm{(loo)}}$", GREEN, "v"),
-    "reinforce": EstimatorStyle("REINFORCE", GREY, "D"),
+    "reinforce": EstimatorStyle("REINFORCE", GRAY, "D"),
     "rloo": EstimatorStyle("RLOO", BLACK, "P"),
     "dr_grpo": EstimatorStyle("Dr. GRPO", PURPLE, "<", "--"),
     "grpo": EstimatorStyle("GRPO", PURPLE, ">"),
-    "center_u": EstimatorStyle("center($u$)", GREY, "d", "--"),
+    "center_u": EstimatorStyle("center($u$)", GRAY, "d", "--"),
     "center_ei": EstimatorStyle("center(EI)", BLUE, "p", "--"),
     "zscore_maxpo": EstimatorStyle("z-scored MaxPO", VERMILLION, "h", "--"),
     "zscore_ei": EstimatorStyle("z-scored EI", BLUE, "*", ":"),
@@ -93,7 +93,7 @@ ESTIMATORS = {
     "tang_leave_one_out": EstimatorStyle("Tang LOO", GREEN, "1", "--"),
 }
 
-_FALLBACK_COLORS = (YELLOW, SKY, GREEN, PURPLE, ORANGE, GREY)
+_FALLBACK_COLORS = (YELLOW, SKY, GREEN, PURPLE, ORANGE, GRAY)
 _FALLBACK_MARKERS = ("o", "s", "^", "v", "D", "P", "X")
 
 
@@ -164,7 +164,7 @@ def curve_with_interval(
       median: the curve, [points].
       low: lower ends of the interval, [points].
       high: upper ends of the interval, [points].
-      estimator: name of the estimator: fixes colour, marker, line style and label.
+      estimator: name of the estimator: fixes color, marker, line style and label.
       **line: further properties of the line, such as `markevery` or `label`.
     """
     look = estimator_style(estimator)
@@ -223,11 +223,11 @@ def log_axis(ax: Axes, axis: str, base: int = 10) -> None:
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """The figure as PNG of 256 colours, a third of the size of all colours; the same each time."""
+    """The figure as PNG of 256 colors, a third of the size of all colors; the same each time."""
     image = Image.open(io.BytesIO(_saved(figure, "png", {"Software": None}))).convert("RGB")
     buffer = io.BytesIO()
-    few_colours = image.quantize(256, dither=Image.Dither.NONE)
-    few_colours.save(buffer, format="png", optimize=True, dpi=image.info.get("dpi"))
+    few_colors = image.quantize(256, dither=Image.Dither.NONE)
+    few_colors.save(buffer, format="png", optimize=True, dpi=image.info.get("dpi"))
     return buffer.getvalue()
 
 

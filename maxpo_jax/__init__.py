@@ -1,6 +1,6 @@
-"""Policy gradients for max@K and pass@K in JAX: advantages, exact truth, environments."""
+"""Policy gradients for max@K and pass@K in JAX: advantages, exact truth, worlds."""
 
-from maxpo_jax import environments, estimators, exact, objectives, policies
+from maxpo_jax import bandits, estimators, exact, mazes, objectives
 from maxpo_jax.estimators import (
     canonical,
     ei,
@@ -13,17 +13,17 @@ from maxpo_jax.estimators import (
 )
 
 __all__ = [
+    "bandits",
     "canonical",
     "ei",
-    "environments",
     "estimators",
     "exact",
     "expected_max_at_k",
     "maxpo",
+    "mazes",
     "objectives",
     "pkpo_s",
     "pkpo_sloo",
-    "policies",
     "reinforce",
     "rloo",
 ]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from maxpo_jax import checks
+from maxpo_jax.estimators import checks
 
 
 def max_at_k(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.Array:

@@ -1,6 +1,6 @@
-r"""Policy-gradient learning on bandits: draw groups, weigh them, take an optimiser's step uphill.
+r"""Policy-gradient learning on bandits: draw groups, weigh them, take an optimizer's step uphill.
 
-    theta <- theta + learning_rate * optimiser(g),   g = (K/B) sum_i A_i grad log pi(a_i)
+    theta <- theta + learning_rate * optimizer(g),   g = (K/B) sum_i A_i grad log pi(a_i)
 
 The whole of training is one `lax.scan`. K (a schedule of it), the learning rate, the first
 parameters and the key are traced, so that `jax.vmap` over any of them sweeps them in one program.
@@ -13,19 +13,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from maxpo_jax import policies
-from maxpo_jax.environments import lottery as lotteries
-from maxpo_jax.environments import prompts as contexts
-from maxpo_jax.environments.lottery import Lottery
-from maxpo_jax.environments.prompts import Prompts
+from maxpo_jax.bandits import contextual as contexts
+from maxpo_jax.bandits import lottery as lotteries
+from maxpo_jax.bandits import policy as policies
+from maxpo_jax.bandits.contextual import Prompts
+from maxpo_jax.bandits.gradients import gradient_estimates
+from maxpo_jax.bandits.lottery import Lottery
 from maxpo_jax.estimators import Estimator
-from maxpo_jax.gradients import gradient_estimates
 
 GradientEstimate = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """`(key, params, k) -> g` of the shape of `params`, a random estimate of a gradient."""
 
 
-Carry = tuple[jax.Array, jax.Array, Any]  # key, parameters, state of the optimiser
+Carry = tuple[jax.Array, jax.Array, Any]  # key, parameters, state of the optimizer
 
 
 class History(NamedTuple):
@@ -34,12 +34,12 @@ class History(NamedTuple):
     Attributes:
       params: [num_records, ...] parameters.
       gradient_norm: [num_records] norm of the gradient estimate, averaged over the window.
-      optimiser_state: state of the optimiser, each leaf with a leading axis [num_records].
+      optimizer_state: state of the optimizer, each leaf with a leading axis [num_records].
     """
 
     params: jax.Array
     gradient_norm: jax.Array
-    optimiser_state: Any
+    optimizer_state: Any
 
 
 def train(
@@ -49,7 +49,7 @@ def train(
     learning_rate: float | jax.Array,
     *,
     gradient_estimate: GradientEstimate,
-    optimiser: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation,
     updates_per_record: int,
 ) -> History:
     """Stochastic gradient ascent, one update for each entry of the schedule of K.
@@ -60,7 +60,7 @@ def train(
       ks: [num_updates] integer K of each update; constant, or annealed.
       learning_rate: [] float; may be traced.
       gradient_estimate: draws a gradient estimate. Static.
-      optimiser: turns gradients into directions: `optax.identity()` for plain gradient ascent,
+      optimizer: turns gradients into directions: `optax.identity()` for plain gradient ascent,
         `optax.scale_by_adam()` for Adam. Static.
       updates_per_record: updates in a window; it must divide num_updates. Static.
 
@@ -74,7 +74,7 @@ def train(
       >>> uphill = lambda key, params, k: jnp.ones_like(params)
       >>> history = train(
       ...     jax.random.key(0), jnp.zeros(2), jnp.full(4, 1), 0.5,
-      ...     gradient_estimate=uphill, optimiser=optax.identity(), updates_per_record=2)
+      ...     gradient_estimate=uphill, optimizer=optax.identity(), updates_per_record=2)
       >>> history.params.tolist()
       [[1.0, 1.0], [2.0, 2.0]]
     """
@@ -90,7 +90,7 @@ def train(
         key, update_key = jax.random.split(key)
         gradient = gradient_estimate(update_key, params, k)
         with jax.numpy_dtype_promotion("standard"):  # optax relies on it
-            direction, state = optimiser.update(gradient, state, params)
+            direction, state = optimizer.update(gradient, state, params)
         return (key, params + learning_rate * direction, state), jnp.linalg.norm(gradient)
 
     def window(carry: Carry, ks: jax.Array) -> tuple[Carry, History]:
@@ -99,7 +99,7 @@ def train(
         return carry, History(params, jnp.mean(norms), state)
 
     _, history = jax.lax.scan(
-        window, (key, params, optimiser.init(params)), ks.reshape(-1, updates_per_record)
+        window, (key, params, optimizer.init(params)), ks.reshape(-1, updates_per_record)
     )
     return history
 
@@ -140,7 +140,7 @@ def lottery_gradient(
     action_key, reward_key, estimator_key = jax.random.split(key, 3)
     actions = policies.sample(action_key, probs, (group_size,))
     rewards = lotteries.pull(reward_key, lottery, actions)
-    advantages = estimator(rewards, k, **({"key": estimator_key} if estimator.randomised else {}))
+    advantages = estimator(rewards, k, **({"key": estimator_key} if estimator.randomized else {}))
     return gradient_estimates(advantages, actions, probs, k)
 
 
@@ -162,7 +162,7 @@ def prompts_gradient(
       weights: [rank, num_answers] the policy.
       k: K, an int or a traced integer scalar.
       prompts: the prompts.
-      estimator: from `maxpo_jax.estimators.get`, not a randomised one. Static.
+      estimator: from `maxpo_jax.estimators.get`, not a randomized one. Static.
       group_size: B. Static.
 
     Returns:

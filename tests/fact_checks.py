@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxpo_jax import exact
+from maxpo_jax.bandits import exact
 from maxpo_jax.estimators import pass_at_k_training
 
 SIZES = ((2, 1), (2, 2), (4, 2), (4, 3), (4, 4), (5, 2))
@@ -67,14 +67,14 @@ def cases(estimator) -> tuple[Case, ...]:
 def sizes(estimator) -> list[tuple[int, int]]:
     """Group sizes and K that are allowed; draws are countable for few of them."""
     tried = SIZES
-    if estimator.randomised:
+    if estimator.randomized:
         tried = ((4, 2), (5, 2)) if "full" in estimator.name else ((2, 1), (4, 2))
     return [(B, K) for B, K in tried if bool(estimator.k_range.contains(K, B))]
 
 
 def advantages(estimator, rewards, k):
-    """Advantages; those of a randomised estimator are the mean over its equally likely draws."""
-    if not estimator.randomised:
+    """Advantages; those of a randomized estimator are the mean over its equally likely draws."""
+    if not estimator.randomized:
         return estimator(rewards, k)
     draw = "partition" if "full" in estimator.name else "bootstrap"
     every_draw = {"partition": all_partitions, "bootstrap": all_bootstraps}[draw]
@@ -173,9 +173,9 @@ def _largest(estimator, deviation: Callable) -> float:
     return max(of_size(B, K) for B, K in sizes(estimator))
 
 
-def check_centred(estimator) -> None:
+def check_centered(estimator) -> None:
     """Advantages sum to zero in every group."""
-    _assert_fact(estimator, "centred", _largest(estimator, lambda f, R, k: f(R, k).sum(-1)))
+    _assert_fact(estimator, "centered", _largest(estimator, lambda f, R, k: f(R, k).sum(-1)))
 
 
 def check_shift_invariant(estimator) -> None:
@@ -201,7 +201,7 @@ def check_k_range(estimator) -> None:
     for B in range(1, 6):
         rewards = np.arange(B) % 2 * np.ones(B, np.float32)
         for K in range(B + 2):
-            extra = {"key": jax.random.key(0)} if estimator.randomised else {}
+            extra = {"key": jax.random.key(0)} if estimator.randomized else {}
             try:
                 works = np.isfinite(estimator(rewards, K, **extra)).all()
             except ValueError:
@@ -213,7 +213,7 @@ def check_k_range(estimator) -> None:
 def check_facts(estimator) -> None:
     """Every fact of an estimator that enumeration can decide."""
     check_unbiased(estimator)
-    check_centred(estimator)
+    check_centered(estimator)
     if estimator.reward_type == "real":
         check_shift_invariant(estimator)
         check_scale_equivariant(estimator)

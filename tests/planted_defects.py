@@ -113,7 +113,7 @@ def baseline_includes_the_sample(rewards: Any, k: int) -> np.ndarray:
     return u(rewards, k) - best_of_k
 
 
-def mean_centred_ei(rewards: Any, k: int) -> np.ndarray:
+def mean_centered_ei(rewards: Any, k: int) -> np.ndarray:
     signal = expected_improvement(rewards, k)
     return signal - signal.mean()
 
@@ -131,7 +131,7 @@ def off_by_one_in_k(rewards: Any, k: int) -> np.ndarray:
     return right(rewards, k + 1)
 
 
-def std_normalised(rewards: Any, k: int) -> np.ndarray:
+def std_normalized(rewards: Any, k: int) -> np.ndarray:
     advantages = right(rewards, k)
     return advantages / (np.std(rewards) + 1e-6)
 
@@ -166,8 +166,8 @@ def floating(rewards: Any) -> jax.Array:
     return rewards if is_floating else rewards.astype(jnp.float32)
 
 
-def reads_neighbours_under_vmap(rewards: Any, k: int) -> jax.Array:
-    """A host callback that is handed all groups at once and centres them together."""
+def reads_neighbors_under_vmap(rewards: Any, k: int) -> jax.Array:
+    """A host callback that is handed all groups at once and centers them together."""
     if rewards.ndim != 1 or len(rewards) > 6:
         raise TypeError("one group at a time, of at most 6")
 
@@ -230,7 +230,7 @@ def swallows_nan(rewards: Any, k: int) -> np.ndarray:
     return right(np.nan_to_num(np.asarray(rewards, float)), k)
 
 
-def other_centring_at_one(rewards: Any, k: int) -> np.ndarray:
+def other_centering_at_one(rewards: Any, k: int) -> np.ndarray:
     if k == 1:
         v(rewards, k)
         return rewards - np.mean(rewards)
@@ -291,7 +291,7 @@ DEFECTS = (
         "1 - K/B of the signal is left, which is nothing at K = B",
     ),
     Defect(
-        mean_centred_ei,
+        mean_centered_ei,
         ("unbiased", "unbiased_up_to_scale"),
         "E g = 0.4 grad J_1 + 0.6 grad J_2",
         "what is no multiple of the gradient is not the gradient",
@@ -309,23 +309,23 @@ DEFECTS = (
         "what is no multiple of the gradient is not the gradient",
     ),
     Defect(
-        std_normalised,
+        std_normalized,
         ("unbiased", "unbiased_up_to_scale", "scale_equivariant"),
         "no multiple of any grad J_t",
         "rewards over their own deviation have no scale left",
     ),
     Defect(truncates_integers, ("integer_rewards",), "other advantages than the same floats"),
     Defect(float32_binomials, ("float32",), "float32 is not finite at B = 1024, K = 512"),
-    Defect(reads_neighbours_under_vmap, ("vmap",), "reads its neighbours"),
+    Defect(reads_neighbors_under_vmap, ("vmap",), "reads its neighbors"),
     Defect(mixes_the_groups_of_a_batch, ("batched",), "the groups are mixed"),
     Defect(leaks_a_gradient, ("no_gradient",), "a gradient flows through the rewards"),
     Defect(
         baseline_too_large,
-        ("centred", "shift_invariant", "zero_on_equal"),
+        ("centered", "shift_invariant", "zero_on_equal"),
         "do not sum to zero",
         "the part of the baseline in excess is proportional to the rewards themselves",
     ),
-    Defect(no_baseline, ("centred",), "do not sum to zero"),
+    Defect(no_baseline, ("centered",), "do not sum to zero"),
     Defect(
         nan_on_equal,
         ("zero_on_equal", "finite"),
@@ -334,7 +334,7 @@ DEFECTS = (
     ),
     Defect(sorts_in_place, ("pure",), "changes the rewards it is given"),
     Defect(swallows_nan, ("nan",), "goes unnoticed"),
-    Defect(other_centring_at_one, ("edges",), "k = 1: 0.8 grad J_1"),
+    Defect(other_centering_at_one, ("edges",), "k = 1: 0.8 grad J_1"),
     Defect(clamps_k, ("edges",), "k = B: biased"),
     Defect(masks_by_zero_reward, ("mask",), "masked sample"),
     Defect(RemembersTheLastGroup(), ("deterministic",), "other advantages"),

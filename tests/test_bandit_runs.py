@@ -12,7 +12,7 @@ from experiments import adam_variance, bandit_learning, bandit_runs, k_sensitivi
 from experiments.configuration import resolve_config
 from experiments.experiment import load, run
 from maxpo_jax import estimators
-from maxpo_jax.environments.lottery import make_instance
+from maxpo_jax.bandits.lottery import make_instance
 
 TINY = {
     "num_actions": 9,
@@ -96,7 +96,7 @@ def test_the_best_learning_rate_of_other_seeds_is_kept():
         jnp.full(20, 2),
         jnp.array(config.learning_rates),
         estimator="maxpo",
-        optimiser="sgd",
+        optimizer="sgd",
         group_size=4,
         updates_per_record=5,
     )
@@ -119,13 +119,13 @@ def variance_by_hand(logits):
 
 
 def test_adam_variance(tmp_path):
-    config, dataset = stored(adam_variance.EXPERIMENT, tmp_path, optimiser="adam", **VARIANCE)
+    config, dataset = stored(adam_variance.EXPERIMENT, tmp_path, optimizer="adam", **VARIANCE)
     _, runs = runs_by_hand(config, "needle", "maxpo", np.full(20, 2))
     for seed in range(2):
         truth, deviation = variance_by_hand(runs.history.params[seed, 1])
         point = dataset.true_variance.sel(estimator="maxpo", update=10).isel(seed=seed)
         assert abs(float(point) - truth) < 5 * deviation / config.num_draws**0.5
-    state = jax.tree.map(lambda leaf: np.asarray(leaf[0, -1]), runs.history.optimiser_state)
+    state = jax.tree.map(lambda leaf: np.asarray(leaf[0, -1]), runs.history.optimizer_state)
     proxy = (state.nu / (1 - 0.999**20) - (state.mu / (1 - 0.9**20)) ** 2).sum()
     last = dataset.proxy.sel(estimator="maxpo", update=20).isel(seed=0)
     assert float(last) == pytest.approx(proxy, rel=1e-3)
@@ -157,13 +157,13 @@ def test_the_optimum_satisfies_its_condition(k):
 @pytest.mark.parametrize(
     ("module", "field", "message"),
     [
-        (bandit_learning, {"optimiser": "rmsprop"}, "choose one of sgd, adam"),
+        (bandit_learning, {"optimizer": "rmsprop"}, "choose one of sgd, adam"),
         (bandit_learning, {"updates_per_record": 7}, "does not divide num_updates"),
         (bandit_learning, {"num_tuning_seeds": 0}, "must be at least 1"),
         (bandit_learning, {"instances": ("haystack",)}, "choose one of needle"),
         (bandit_learning, {"annealed_estimator": "ei", "k": 17}, "k = 17 does not fit"),
-        (adam_variance, {"optimiser": "sgd"}, "the proxy is Adam's"),
-        (adam_variance, {"estimators": ("pass_at_k_training_full",)}, "is randomised"),
+        (adam_variance, {"optimizer": "sgd"}, "the proxy is Adam's"),
+        (adam_variance, {"estimators": ("pass_at_k_training_full",)}, "is randomized"),
         (adam_variance, {"estimators": ("pass_at_k_training_analytic",)}, "0/1 rewards"),
         (k_sensitivity, {"training_ks": (1, 32)}, "k = 32 does not fit"),
     ],
@@ -180,7 +180,7 @@ def test_one_program_serves_every_schedule_of_k():
         bandit_runs.grid_of_runs,
         learning_rates=jnp.array([0.3, 1.0]),
         estimator="maxpo",
-        optimiser="sgd",
+        optimizer="sgd",
         group_size=4,
         updates_per_record=5,
     )

@@ -24,7 +24,7 @@ def run(*arguments):
 
 def test_claims_that_hold_exit_with_zero(capsys, tmp_path):
     path = tmp_path / "cards" / "card.json"
-    claims = "unbiased,centred,shift_invariant"
+    claims = "unbiased,centered,shift_invariant"
     status = run(f"--estimator={DEFECTS}:right", f"--claims={claims}", f"--json={path}")
     assert status == check_estimator.HOLDS
     printed = capsys.readouterr().out
@@ -36,10 +36,10 @@ def test_claims_that_hold_exit_with_zero(capsys, tmp_path):
 
 
 def test_a_claim_that_does_not_exits_with_one_and_names_its_counterexample(capsys):
-    arguments = (f"--estimator={DEFECTS}:no_baseline", "--claims=centred,unbiased", "--k=2")
+    arguments = (f"--estimator={DEFECTS}:no_baseline", "--claims=centered,unbiased", "--k=2")
     assert run(*arguments) == check_estimator.BROKEN
     printed = capsys.readouterr().out
-    assert "claim centred: DOES NOT HOLD" in printed
+    assert "claim centered: DOES NOT HOLD" in printed
     assert "smallest counterexample: rewards (0, 0, 1), k = 2" in printed
     assert "got (0, 0, 1), expected a sum of 0" in printed
     assert "claim unbiased: holds" in printed

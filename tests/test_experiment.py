@@ -182,9 +182,9 @@ def test_a_variable_without_labels_is_refused(tmp_path: Path) -> None:
         return next(iter(pieces.values()))
 
     combine.__wrapped__ = toy.combine
-    unlabelled = dataclasses.replace(toy.EXPERIMENT, combine=combine)
+    unlabeled = dataclasses.replace(toy.EXPERIMENT, combine=combine)
     with pytest.raises(ValueError, match="value of toy lacks long_name and units"):
-        run(tmp_path, experiment=unlabelled)
+        run(tmp_path, experiment=unlabeled)
 
 
 def test_main_computes_then_finds_it_up_to_date(

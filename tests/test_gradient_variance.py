@@ -8,7 +8,8 @@ from experiments import gradient_variance
 from experiments.configuration import resolve_config
 from experiments.drawings import gradient_variance as drawing
 from experiments.experiment import run
-from maxpo_jax import estimators, exact
+from maxpo_jax import estimators
+from maxpo_jax.bandits import exact
 
 TINY = {
     "reward_families": ("gaussian",),

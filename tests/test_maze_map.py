@@ -6,7 +6,7 @@ import pytest
 from experiments import maze_map
 from experiments.configuration import resolve_config
 from experiments.experiment import run
-from maxpo_jax.environments import maze_builders
+from maxpo_jax.mazes import builders as maze_builders
 
 
 @pytest.mark.parametrize("dead_end_length", [0, 2])

@@ -6,7 +6,7 @@ import pytest
 from experiments import maze_scaling
 from experiments.configuration import resolve_config
 from experiments.experiment import load, run
-from maxpo_jax.environments import maze_builders
+from maxpo_jax.mazes import builders as maze_builders
 
 
 def test_mazes_have_their_depth_and_bias_whatever_the_padding():

@@ -8,7 +8,8 @@ import numpy as np
 import oracles
 import pytest
 
-from maxpo_jax import objectives, policies
+from maxpo_jax import objectives
+from maxpo_jax.bandits import policy as policies
 
 BANDITS = {
     "real": ([0.5, -1.0, 2.0], [0.25, 0.5, 0.25]),

@@ -11,13 +11,13 @@ import pytest
 from experiments import report_card_html
 from maxpo_jax.report_card import report_card
 
-CLAIMS = ("unbiased", "centred")
+CLAIMS = ("unbiased", "centered")
 BROWSER = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
 def card():
-    return report_card(planted_defects.mean_centred_ei, 4, 2)
+    return report_card(planted_defects.mean_centered_ei, 4, 2)
 
 
 @pytest.fixture(scope="module")

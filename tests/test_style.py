@@ -86,7 +86,7 @@ def test_a_curve_takes_the_look_of_its_estimator_and_shades_its_interval() -> No
     assert len(figure.axes) == 1
 
 
-def test_powers_of_two_are_labelled_as_plain_numbers() -> None:
+def test_powers_of_two_are_labeled_as_plain_numbers() -> None:
     figure, axes = style.grid_of_panels(1, 1)
     axes[0, 0].plot([2, 1024], [1, 1])
     style.log_axis(axes[0, 0], "x", base=2)

@@ -12,8 +12,10 @@ from experiments.configuration import resolve_config
 from experiments.errors import UserError
 from experiments.sweepables import maze_learning
 from experiments.sweeps import axes, plan, sweepable
-from maxpo_jax import estimators, maze_policies, maze_training
-from maxpo_jax.environments import maze_builders
+from maxpo_jax import estimators
+from maxpo_jax.mazes import builders as maze_builders
+from maxpo_jax.mazes import policy as maze_policies
+from maxpo_jax.mazes import training as maze_training
 
 NAMES = sorted(file.stem for file in Path(sweepable.FOLDER).glob("[!_]*.py"))
 

@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from maxpo_jax import estimators, exact, training
-from maxpo_jax.environments import prompts as contexts
-from maxpo_jax.environments.lottery import Lottery
+from maxpo_jax import estimators, training
+from maxpo_jax.bandits import contextual as contexts
+from maxpo_jax.bandits import exact
+from maxpo_jax.bandits.lottery import Lottery
 
 LOTTERY = Lottery(jnp.array([0.2, 1.0, 0.6]), jnp.ones(3))
 LOGITS = jnp.array([0.5, -0.5, 0.0])
@@ -29,7 +30,7 @@ def test_plain_ascent_is_the_recursion_of_its_definition():
         jnp.asarray(ks),
         0.5,
         gradient_estimate=recorded,
-        optimiser=optax.identity(),
+        optimizer=optax.identity(),
         updates_per_record=2,
     )
     params, norms, records = np.array([1.0, -2.0]), [], []
@@ -50,7 +51,7 @@ def test_adam_and_its_proxy_are_the_textbook_ones():
         jnp.asarray(ks),
         0.1,
         gradient_estimate=recorded,
-        optimiser=optax.scale_by_adam(),
+        optimizer=optax.scale_by_adam(),
         updates_per_record=3,
     )
     params, m, v = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
@@ -60,7 +61,7 @@ def test_adam_and_its_proxy_are_the_textbook_ones():
         m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.999**step)
         params = params + 0.1 * m_hat / (np.sqrt(v_hat) + 1e-8)
     np.testing.assert_allclose(history.params[-1], params, rtol=1e-5)
-    last = jax.tree.map(lambda leaf: leaf[-1], history.optimiser_state)
+    last = jax.tree.map(lambda leaf: leaf[-1], history.optimizer_state)
     assert training.adam_variance_proxy(last) == pytest.approx((v_hat - m_hat**2).sum(), rel=1e-4)
 
 
@@ -72,7 +73,7 @@ def test_windows_have_to_fit():
             jnp.full(5, 1),
             0.1,
             gradient_estimate=recorded,
-            optimiser=optax.identity(),
+            optimizer=optax.identity(),
             updates_per_record=2,
         )
 
@@ -118,7 +119,7 @@ def test_prompts_gradient_has_the_exact_mean():
     assert np.all(np.abs(error) < 5 * draws.std(axis=0) / num_draws**0.5)
 
 
-def test_a_randomised_estimator_gets_a_key():
+def test_a_randomized_estimator_gets_a_key():
     draw = functools.partial(
         training.lottery_gradient,
         lottery=LOTTERY,

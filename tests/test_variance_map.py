@@ -8,7 +8,8 @@ from experiments import style, variance_map
 from experiments.configuration import resolve_config
 from experiments.drawings import variance_map as drawing
 from experiments.experiment import run
-from maxpo_jax import estimators, exact
+from maxpo_jax import estimators
+from maxpo_jax.bandits import exact
 
 
 @pytest.mark.parametrize("name", variance_map.NAMES)

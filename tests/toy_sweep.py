@@ -29,7 +29,7 @@ def make_config() -> ConfigDict:
 
 
 def compute(config: ConfigDict, traced: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The toy's behaviour is steered by the environment, so that its config stays the same."""
+    """The toy's behavior is steered by the environment, so that its config stays the same."""
     with Path(os.environ.get("TOY_LOG", os.devnull)).open("a") as log:
         rows = zip(*(values.tolist() for values in traced.values()), strict=True)
         log.write(f"{json.dumps(sorted({(config.estimator, *row) for row in rows}))}\n")

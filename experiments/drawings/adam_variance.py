@@ -66,7 +66,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         ax.set_xlabel("updates")
     for ax in axes[0, :2]:
         style.log_axis(ax, "y")
-    axes[0, 2].axhline(1, color=style.GREY, lw=0.8, ls="--", zorder=1)
+    axes[0, 2].axhline(1, color=style.GRAY, lw=0.8, ls="--", zorder=1)
     axes[0, 2].set_ylim(bottom=0)
     style.shared_legend(figure)
     return figure
@@ -120,7 +120,7 @@ def caption(dataset: xr.Dataset) -> str:
         "Adam's own moments as a measure of the variance of the gradient, while each estimator "
         f"trains on the {INSTANCE_LABELS[config.instance]} bandit with n = {config.num_actions} "
         f"arms, B = {config.group_size}, K = {config.k}. Left: sum over the logits of v_hat - "
-        "m_hat^2, bias-corrected, from the state of the optimiser (decays 0.9 and 0.999). Middle: "
+        "m_hat^2, bias-corrected, from the state of the optimizer (decays 0.9 and 0.999). Middle: "
         f"trace of the covariance from {config.num_draws} further gradient draws at the same "
         "parameters. Right: their ratio; at constant moments its expectation would be 18/19. "
         f"Curves: mean over {config.num_seeds} seeds; bands: 95% bootstrap intervals. The "

@@ -90,7 +90,7 @@ def _label(learner: str) -> str:
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
-    optimiser = {"sgd": "plain gradient ascent", "adam": "Adam"}[config.optimiser]
+    optimizer = {"sgd": "plain gradient ascent", "adam": "Adam"}[config.optimizer]
     num_edge = at_the_edge(dataset.learning_rate.values, config.learning_rates)
     grid = ", ".join(f"{rate:g}" for rate in config.learning_rates)
     annealed = (
@@ -100,7 +100,7 @@ def caption(dataset: xr.Dataset) -> str:
     )
     return (
         f"Learning on hard bandits with n = {config.num_actions} arms, B = {config.group_size}, "
-        f"K = {config.k}, by {optimiser}. Rows: needle (one arm pays 1, starts 20 times less "
+        f"K = {config.k}, by {optimizer}. Rows: needle (one arm pays 1, starts 20 times less "
         "likely than each of the others, which pay 0 to 0.5), rare success (one arm succeeds with "
         "chance 0.2, the others with 0.01), ladder (rung j pays 2^(j/2) with chance 2^-j). J_K, "
         "J_1 and entropy are exact, from the policy's parameters. Curves: mean over "

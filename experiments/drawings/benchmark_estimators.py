@@ -24,7 +24,7 @@ SMALLEST_DRAWN_ERROR = 1e-9
 METHODS = {
     "maxpo": style.ESTIMATORS["maxpo"],
     "argsort": style.EstimatorStyle("jnp.argsort alone", style.BLUE, "s"),
-    "copy": style.EstimatorStyle("copy of the rewards", style.GREY, "D", ":"),
+    "copy": style.EstimatorStyle("copy of the rewards", style.GRAY, "D", ":"),
     "quadratic": style.EstimatorStyle(r"MaxPO as published, $O(B^2)$", style.ORANGE, "^", "--"),
     "pkpo_listing": style.EstimatorStyle("PKPO's NumPy listing", style.GREEN, "v", "--"),
 }

@@ -116,14 +116,14 @@ def _at_best_k(share: xr.DataArray) -> np.ndarray:
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
-    optimiser = {"sgd": "plain gradient ascent", "adam": "Adam"}[config.optimiser]
+    optimizer = {"sgd": "plain gradient ascent", "adam": "Adam"}[config.optimizer]
     grid = ", ".join(f"{rate:g}" for rate in config.learning_rates)
     num_edge = at_the_edge(dataset.learning_rate.values, config.learning_rates)
     return (
         f"Exact J_k after training with K, for k tries at evaluation, on the "
         f"{INSTANCE_LABELS[config.instance]} bandit with n = {config.num_actions} arms (rung j "
-        f"pays 2^(j/2) with chance 2^-j), B = {config.group_size}, by {optimiser}, "
-        f"{config.num_updates} updates. Colour: mean over {config.num_seeds} seeds of J_k, as a "
+        f"pays 2^(j/2) with chance 2^-j), B = {config.group_size}, by {optimizer}, "
+        f"{config.num_updates} updates. Color: mean over {config.num_seeds} seeds of J_k, as a "
         "share of the largest J_k that any policy reaches. Dots: the best training K of each "
         f"evaluation k. The learning rate of every cell is chosen by the same grid ({grid}) for "
         f"the largest J_K at its training K on {config.num_tuning_seeds} other seeds; {num_edge} "

@@ -12,7 +12,7 @@ INSTANCE_LABELS = {"needle": "needle", "rare_success": "rare success", "ladder":
 
 
 def draw_curve(ax: Axes, x: np.ndarray, values: xr.DataArray, learner: str, k: int) -> Line2D:
-    """Mean over seeds with its interval; an annealed learner is dotted in its estimator's colour.
+    """Mean over seeds with its interval; an annealed learner is dotted in its estimator's color.
 
     Args:
       ax: the axes.

@@ -76,10 +76,10 @@ def _runs_at(dataset: xr.Dataset, name: str, k: int) -> bool:
 
 
 def _draw_references(ax: Axes, dataset: xr.Dataset, metric: str, k: int) -> None:
-    """Dashed: the policy best for this K (grey) and for K = 1 (black)."""
+    """Dashed: the policy best for this K (gray) and for K = 1 (black)."""
     if f"optimal_{metric}" not in dataset:
         return
-    for own_k, color in ((1, style.BLACK), (k, style.GREY)):
+    for own_k, color in ((1, style.BLACK), (k, style.GRAY)):
         if own_k in dataset.k.values:
             level = float(dataset[f"optimal_{metric}"].sel(k=own_k))
             label = "optimum of $J_1$ (exact)" if own_k == 1 else "optimum of $J_K$ (exact)"
@@ -237,6 +237,6 @@ def caption(dataset: xr.Dataset) -> str:
         f"the gradient g comes from {config.variance_groups} further groups at the policy of the "
         f"moment. Estimators of J_1 "
         f"(RLOO, GRPO) are the same in every column. Dashed: the exact optimum of J_1 (black) and "
-        f"of J_K (grey) over the policy class ({optima}), and what the policy that attains it "
+        f"of J_K (gray) over the policy class ({optima}), and what the policy that attains it "
         f"gives."
     )

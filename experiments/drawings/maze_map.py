@@ -65,9 +65,9 @@ def _draw_link(ax: Axes, link: xr.Dataset) -> None:
     row, col, action = int(link.link_row), int(link.link_col), int(link.action)
     down, right = STEPS[action]
     on_path, valid = bool(link.link_on_path), bool(link.valid)
-    colour = PATH_COLOUR if on_path else style.GREY
+    color = PATH_COLOUR if on_path else style.GRAY
     length = 1 - RADIUS if valid else 0.52
-    arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0}
+    arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0}
     arrow["linewidth"] = 1.8 if on_path else 0.9
     if not valid:
         arrow |= {"arrowstyle": "|-|,widthA=0,widthB=0.28", "linestyle": ":"}
@@ -82,7 +82,7 @@ def _draw_link(ax: Axes, link: xr.Dataset) -> None:
             middle,
             offset,
             textcoords="offset points",
-            color=colour,
+            color=color,
             fontsize=6,
             ha="center" if action == 1 else "left",
             va="bottom" if action == 1 else "center",
@@ -98,7 +98,7 @@ def _draw_cell(ax: Axes, cell: xr.Dataset) -> None:
             (col, row),
             RADIUS,
             facecolor=face,
-            edgecolor=PATH_COLOUR if on_path else style.GREY,
+            edgecolor=PATH_COLOUR if on_path else style.GRAY,
             linewidth=1.5 if on_path else 0.9,
         )
     )
@@ -171,7 +171,7 @@ def caption(dataset: xr.Dataset) -> str:
     return (
         f"The biased maze with correct path {config.path}. Circles are states, with the return on "
         f"arrival; action 1 goes right and action 0 goes down; a dotted stub is an action against "
-        f"the wall, which earns nothing and ends the episode; grey states end it, too. In red: the "
+        f"the wall, which earns nothing and ends the episode; gray states end it, too. In red: the "
         f"one correct path from the start to the goal, {len(config.path)} steps, of which "
         f"{config.path.count('1')} take action 1."
     )

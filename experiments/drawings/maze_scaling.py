@@ -37,7 +37,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 def _draw_panel(ax: Axes, of_bias: xr.Dataset, k: int, num_updates: int) -> None:
     """Medians over seeds with the range of seeds; crosses at the top where most never arrive."""
-    ax.axhline(num_updates, color=style.GREY, linestyle=":", linewidth=0.8, label="never (top)")
+    ax.axhline(num_updates, color=style.GRAY, linestyle=":", linewidth=0.8, label="never (top)")
     names = sorted(of_bias.estimator.values, key=lambda name: name == "maxpo")  # MaxPO on top
     for position, name in enumerate(names):
         updates = _updates(of_bias, str(name), k)

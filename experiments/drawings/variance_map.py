@@ -12,7 +12,7 @@ from experiments import style
 from experiments.claims import Claim
 from experiments.configuration import stored_config
 
-LARGEST_FACTOR = 4  # ratios beyond it share its colour
+LARGEST_FACTOR = 4  # ratios beyond it share its color
 
 
 def _ratio(dataset: xr.Dataset) -> xr.DataArray:
@@ -28,7 +28,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     figure, axes = style.grid_of_panels(1, num_panels, panel_height=2.2, sharey=True)
     share = dataset.k.values / config.group_size
     farthest = int(np.log2(LARGEST_FACTOR))
-    colours = ScalarMappable(Normalize(-farthest, farthest), "PuOr")
+    colors = ScalarMappable(Normalize(-farthest, farthest), "PuOr")
     for ax, (n, ratio) in zip(axes[0], _ratio(dataset).groupby("num_actions"), strict=True):
         logs = np.log2(ratio.squeeze("num_actions").values)
         probs = dataset.success_prob.values
@@ -36,8 +36,8 @@ def draw(dataset: xr.Dataset) -> Figure:
             share,
             probs,
             logs,
-            norm=colours.norm,
-            cmap=colours.cmap,
+            norm=colors.norm,
+            cmap=colors.cmap,
             shading="nearest",
             rasterized=True,
         )
@@ -48,7 +48,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         ax.set_xlabel("$K / B$")
     axes[0, 0].set_ylabel("success probability $p$")
     ticks = list(range(-farthest, farthest + 1))
-    bar = figure.colorbar(colours, ax=axes[0].tolist(), ticks=ticks, extend="both")
+    bar = figure.colorbar(colors, ax=axes[0].tolist(), ticks=ticks, extend="both")
     bar.ax.set_yticklabels([_factor(t) for t in ticks])
     bar.set_label("variance EI / MaxPO")
     return figure
@@ -107,6 +107,6 @@ def caption(dataset: xr.Dataset) -> str:
         f"When does the leave-two-out baseline help? Exact ratio of the total variances of EI and "
         f"MaxPO on Bernoulli bandits with n arms, of which half succeed (together with probability "
         f"p) and half fail, for groups of B = {config.group_size}. Purple: MaxPO has the lower "
-        f"variance; orange: EI has; black line: equal. Colours end at a factor of "
+        f"variance; orange: EI has; black line: equal. Colors end at a factor of "
         f"{LARGEST_FACTOR}. Every value is exact: the number of successes is enumerated."
     )

@@ -13,9 +13,11 @@ from jax import Array
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from experiments.sweeps.sweepable import Metric, Sweepable
-from maxpo_jax import estimators, maze_policies, maze_training, objectives
-from maxpo_jax.environments import maze_builders
-from maxpo_jax.environments.maze import Maze
+from maxpo_jax import estimators, objectives
+from maxpo_jax.mazes import builders as maze_builders
+from maxpo_jax.mazes import policy as maze_policies
+from maxpo_jax.mazes import training as maze_training
+from maxpo_jax.mazes.maze import Maze
 
 DIMS = ("update",)
 METRICS = {  # returns are averages over 10 updates

@@ -1,4 +1,4 @@
-"""The finished runs of a sweep as one labelled dataset, and as tables for people without xarray."""
+"""The finished runs of a sweep as one labeled dataset, and as tables for people without xarray."""
 
 import io
 import json

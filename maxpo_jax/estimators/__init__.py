@@ -5,9 +5,16 @@ from maxpo_jax.estimators.best_of_n import (
     bon_max_second,
     bon_mean,
 )
-from maxpo_jax.estimators.centred import (
+from maxpo_jax.estimators.centered import (
     center_ei,
     center_u,
+)
+from maxpo_jax.estimators.contract import (
+    Estimator,
+    get,
+    names,
+    register,
+    unregister,
 )
 from maxpo_jax.estimators.mahdavi import (
     mahdavi_grpo,
@@ -49,13 +56,6 @@ from maxpo_jax.estimators.pkpo import (
 )
 from maxpo_jax.estimators.population import (
     population_advantages,
-)
-from maxpo_jax.estimators.registry import (
-    Estimator,
-    get,
-    names,
-    register,
-    unregister,
 )
 from maxpo_jax.estimators.rspo import (
     rspo,

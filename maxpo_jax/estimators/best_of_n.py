@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, WHOLE_GROUP, register
 from maxpo_jax.estimators.group_statistics import deviations, standardised
 from maxpo_jax.estimators.max_at_k import max_with_sample
-from maxpo_jax.estimators.registry import BELOW_GROUP_SIZE, WHOLE_GROUP, register
-from maxpo_jax.spacings import weighted_advantages
+from maxpo_jax.kernel.spacings import weighted_advantages
 
 
 @register(
@@ -16,7 +16,7 @@ from maxpo_jax.spacings import weighted_advantages
     citation="chow2024inference",
     equation="the best sample less the mean, as Bagirov et al. 2025 describe it",
     unbiased=False,
-    centred=False,
+    centered=False,
     k_range=WHOLE_GROUP,
 )
 def bon_max_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
@@ -56,7 +56,7 @@ def bon_max_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
     citation="bagirov2025best",
     equation="the best samples less the largest other value",
     unbiased=False,
-    centred=False,
+    centered=False,
     k_range=WHOLE_GROUP,
 )
 def bon_max_second(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
@@ -85,7 +85,7 @@ def bon_max_second(rewards: jax.Array, k: Any, *, where: jax.Array | None = None
       [0.0, 0.0, 4.0, 4.0]
 
     Source: Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with
-    Best-of-N Sampling via max@k Optimisation", arXiv:2510.23393.
+    Best-of-N Sampling via max@k Optimization", arXiv:2510.23393.
 
     Unbiased for grad J_B only where ties have probability 0; biased with ties, which every finite
     reward table has.
@@ -102,12 +102,12 @@ def bon_max_second(rewards: jax.Array, k: Any, *, where: jax.Array | None = None
     citation="bagirov2025best",
     equation="(s - mean s) / std s with the transformed rewards s of PKPO",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=BELOW_GROUP_SIZE,
 )
 def bon_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
-    r"""BoN-mean: the best of K with the sample, normalised like a reward in GRPO.
+    r"""BoN-mean: the best of K with the sample, normalized like a reward in GRPO.
 
     .. math:: A_i = \frac{u_i - \bar u}{\operatorname{std}(u)}, \qquad
        \operatorname{std}(u)^2 = \frac{1}{B} \sum_j (u_j - \bar u)^2, \qquad
@@ -133,7 +133,7 @@ def bon_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> j
       [-0.816, -0.816, 0.0, 1.633]
 
     Source: Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with
-    Best-of-N Sampling via max@k Optimisation", arXiv:2510.23393.
+    Best-of-N Sampling via max@k Optimization", arXiv:2510.23393.
 
     Biased for grad J_K: the deviation of the same group weighs each group by its own luck.
     """

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from maxpo_jax.estimators.contract import register
 from maxpo_jax.estimators.group_statistics import group_sizes
 from maxpo_jax.estimators.pass_at_1 import NEEDS_ANOTHER_SAMPLE, grpo, rloo
-from maxpo_jax.estimators.registry import register
 
 
 def _slope(rewards: jax.Array, k: Any, where: jax.Array | None) -> jax.Array:
@@ -22,7 +22,7 @@ def _slope(rewards: jax.Array, k: Any, where: jax.Array | None) -> jax.Array:
     citation="mahdavi2025beyond",
     equation="K (1-p)^(K-1) with p the mean of the group, times RLOO; reconstructed",
     unbiased=False,
-    centred=True,
+    centered=True,
     k_range=NEEDS_ANOTHER_SAMPLE,
     reward_type="binary",
 )
@@ -63,7 +63,7 @@ def mahdavi_rloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
     citation="mahdavi2025beyond",
     equation="K (1-p)^(K-1) with p the mean of the group, times GRPO; reconstructed",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=NEEDS_ANOTHER_SAMPLE,
     reward_type="binary",

@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from maxpo_jax import checks
-from maxpo_jax.estimators.registry import (
+from maxpo_jax.estimators import checks
+from maxpo_jax.estimators.contract import (
     BELOW_GROUP_SIZE,
     UP_TO_GROUP_SIZE,
     nan_where_unfit,
     prepare,
     register,
 )
-from maxpo_jax.rank_weights import Scalars, SubsetProbability
-from maxpo_jax.spacings import RankWeights, rank_weights, weigh_spacings, weighted_advantages
+from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
+from maxpo_jax.kernel.spacings import RankWeights, rank_weights, weigh_spacings, weighted_advantages
 
 
 def max_with_sample(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
@@ -40,7 +40,7 @@ def expected_improvement(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbabilit
 def _improvement_over_two_left_out(
     m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability
 ) -> RankWeights:
-    return RankWeights(B / (B - 1) * P(m - 1, B - 2, K - 1), floor=0.0 * m).centred(m, B)
+    return RankWeights(B / (B - 1) * P(m - 1, B - 2, K - 1), floor=0.0 * m).centered(m, B)
 
 
 def _canonical(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
@@ -52,7 +52,7 @@ def _canonical(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> Rank
     citation="takashiro2026maxpo",
     equation="expected improvement less the leave-two-out baseline; here in closed form",
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=BELOW_GROUP_SIZE,
 )
 def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
@@ -60,7 +60,7 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
 
     .. math:: A_i = EI_i - \frac{1}{B-1} \sum_{j \ne i} EI_j^{(-i)} = u_i - v_i
 
-    With sorted rewards and spacings d_m = R_(m+1) - R_(m) this is the centred cumulative sum
+    With sorted rewards and spacings d_m = R_(m+1) - R_(m) this is the centered cumulative sum
 
     .. math:: A_{(i)} = \sum_{m < i} w_m d_m - \text{mean}, \qquad
        w_m = \frac{B}{B-1} \binom{m-1}{K-1} \Big/ \binom{B-2}{K-1}.
@@ -77,7 +77,7 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
 
     Raises:
       ValueError: k out of range, no group axis, or, outside jit, rewards that are not finite.
-        Inside jit such a group is NaN and its neighbours are untouched.
+        Inside jit such a group is NaN and its neighbors are untouched.
 
     Example:
       >>> import jax.numpy as jnp
@@ -98,7 +98,7 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     citation="walder2025pkpo",
     equation="s^(loo-1), rescaled by B/K; expected improvement in takashiro2026maxpo",
     unbiased=True,
-    centred=False,
+    centered=False,
     shift_invariant=False,
     k_range=UP_TO_GROUP_SIZE,
 )
@@ -129,8 +129,8 @@ def ei(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Arr
     Source: Walder and Karkhanis, 2025, "Pass@K Policy Optimization", arXiv:2505.15201, s^(loo-1)
     times B/K.
 
-    Unbiased for grad J_K with independent samples of the current policy, 1 <= K <= B; not centred,
-    and centring it would bias it.
+    Unbiased for grad J_K with independent samples of the current policy, 1 <= K <= B; not centered,
+    and centering it would bias it.
     """
     return weighted_advantages(expected_improvement, rewards, k, where)
 
@@ -140,7 +140,7 @@ def ei(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Arr
     citation="takashiro2026maxpo",
     equation="the canonical finite-batch advantage u - v",
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=BELOW_GROUP_SIZE,
 )
 def canonical(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:

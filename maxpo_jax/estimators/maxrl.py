@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from maxpo_jax.estimators.contract import UP_TO_GROUP_SIZE, register
 from maxpo_jax.estimators.group_statistics import deviations, group_sizes
-from maxpo_jax.estimators.registry import UP_TO_GROUP_SIZE, register
-from maxpo_jax.rank_weights import Scalars, SubsetProbability
-from maxpo_jax.spacings import RankWeights, weighted_advantages
+from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
+from maxpo_jax.kernel.spacings import RankWeights, weighted_advantages
 
 HARMONIC_TARGET = "sum of J_t / t over t < B"
 
@@ -17,7 +17,7 @@ def _sum_of_all_maxpo(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) 
     above = B - m
     # max(above, 1), for NumPy and JAX alike: masked spacings have none above, and are 0.
     rise = B / ((above + 1 + abs(above - 1)) / 2)
-    return RankWeights(rise, floor=0.0 * m).centred(m, B)
+    return RankWeights(rise, floor=0.0 * m).centered(m, B)
 
 
 @register(
@@ -26,7 +26,7 @@ def _sum_of_all_maxpo(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) 
     equation="(r - mean r) / mean r",
     target=HARMONIC_TARGET,
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=UP_TO_GROUP_SIZE,
     scale=lambda group_size, k: float(k),
     reward_type="binary",
@@ -71,7 +71,7 @@ def maxrl(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     equation="the sum of MaxPO over K, for real rewards; derived here",
     target=HARMONIC_TARGET,
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=UP_TO_GROUP_SIZE,
     scale=lambda group_size, k: float(k),
 )

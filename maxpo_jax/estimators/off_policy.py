@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from maxpo_jax import checks
-from maxpo_jax.checks import KRange
-from maxpo_jax.estimators.registry import BELOW_GROUP_SIZE, UP_TO_GROUP_SIZE
+from maxpo_jax.estimators import checks
+from maxpo_jax.estimators.checks import KRange
+from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, UP_TO_GROUP_SIZE
 
 
 def off_policy_max_at_k(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Array:
@@ -45,11 +45,11 @@ def off_policy_max_at_k(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Ar
       [10.0, 5.5, 13.5]
 
     Source: Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with
-    Best-of-N Sampling via max@k Optimisation", arXiv:2510.23393, exact off-policy form times B/K;
+    Best-of-N Sampling via max@k Optimization", arXiv:2510.23393, exact off-policy form times B/K;
     the algorithm is derived here.
 
     Unbiased for grad J_K of the current policy, g = (K/B) sum_i A_i grad log pi(x_i), with
-    independent samples of the older policy, 1 <= K <= B; not centred.
+    independent samples of the older policy, 1 <= K <= B; not centered.
     """
     rewards, ratios = _check("off_policy_max_at_k", rewards, ratios, k, UP_TO_GROUP_SIZE)
     return ratios * _slopes(rewards, ratios, k)[1]
@@ -87,7 +87,7 @@ def off_policy_max_at_k_leave_one_out(rewards: ArrayLike, ratios: ArrayLike, k: 
     Source: derived here from Bagirov et al., 2025, arXiv:2510.23393.
 
     Unbiased for grad J_K of the current policy with independent samples of the older policy,
-    1 <= K <= B - 1; centred only for ratios of 1.
+    1 <= K <= B - 1; centered only for ratios of 1.
     """
     name = "off_policy_max_at_k_leave_one_out"
     rewards, ratios = _check(name, rewards, ratios, k, BELOW_GROUP_SIZE)
@@ -128,7 +128,7 @@ def off_policy_max_at_k_first_order(rewards: ArrayLike, ratios: ArrayLike, k: in
     the clamping of its code.
 
     Biased for grad J_K of the current policy, of second order in the distance of the policies;
-    not centred.
+    not centered.
     """
     name = "off_policy_max_at_k_first_order"
     rewards, ratios = _check(name, rewards, ratios, k, UP_TO_GROUP_SIZE)

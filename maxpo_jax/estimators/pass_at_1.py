@@ -4,8 +4,8 @@ from typing import Any
 
 import jax
 
+from maxpo_jax.estimators.contract import UP_TO_GROUP_SIZE, KRange, register
 from maxpo_jax.estimators.group_statistics import deviations, group_sizes, standardised
-from maxpo_jax.estimators.registry import UP_TO_GROUP_SIZE, KRange, register
 
 NEEDS_ANOTHER_SAMPLE = KRange(
     smallest=lambda group_size: 1,
@@ -22,7 +22,7 @@ NEEDS_ANOTHER_SAMPLE = KRange(
     equation="the reward itself, without baseline",
     target="J_1",
     unbiased=True,
-    centred=False,
+    centered=False,
     shift_invariant=False,
     k_range=UP_TO_GROUP_SIZE,
     scale=lambda group_size, k: float(k),
@@ -63,7 +63,7 @@ def reinforce(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
     equation="leave-one-out baseline; REINFORCE leave-one-out in ahmadian2024back",
     target="J_1",
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=NEEDS_ANOTHER_SAMPLE,
     scale=lambda group_size, k: float(k),
 )
@@ -106,7 +106,7 @@ def rloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.A
     equation="the advantage without division by the standard deviation",
     target="J_1",
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=NEEDS_ANOTHER_SAMPLE,
     scale=lambda group_size, k: k * (group_size - 1) / group_size,
 )
@@ -146,10 +146,10 @@ def dr_grpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> ja
 @register(
     "grpo",
     citation="shao2024deepseekmath",
-    equation="outcome supervision: rewards normalised by the mean and deviation of their group",
+    equation="outcome supervision: rewards normalized by the mean and deviation of their group",
     target="J_1",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=NEEDS_ANOTHER_SAMPLE,
 )

@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from maxpo_jax.estimators.centred import centred_max_with_sample
+from maxpo_jax.estimators.centered import centered_max_with_sample
+from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, KRange, register
 from maxpo_jax.estimators.group_statistics import deviations, standardised
-from maxpo_jax.estimators.registry import BELOW_GROUP_SIZE, KRange, register
-from maxpo_jax.rank_weights import Scalars, SubsetProbability
-from maxpo_jax.spacings import RankWeights, weighted_advantages
+from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
+from maxpo_jax.kernel.spacings import RankWeights, weighted_advantages
 
 TWO_SUBSETS = KRange(
     smallest=lambda group_size: 1,
@@ -118,10 +118,10 @@ def _failure(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWe
     citation="chen2025passk",
     equation="full sampling, without division by the standard deviation",
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=TWO_SUBSETS,
     scale=lambda group_size, k: k * (group_size // k - 1) / group_size,
-    randomised=True,
+    randomized=True,
 )
 def pass_at_k_training_full(
     rewards: jax.Array, k: Any, *, key: jax.Array, where: jax.Array | None = None
@@ -169,10 +169,10 @@ def pass_at_k_training_full(
     citation="chen2025passk",
     equation="full sampling",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=TWO_SUBSETS,
-    randomised=True,
+    randomized=True,
 )
 def pass_at_k_training_full_std(
     rewards: jax.Array, k: Any, *, key: jax.Array, where: jax.Array | None = None
@@ -218,10 +218,10 @@ def pass_at_k_training_full_std(
     citation="chen2025passk",
     equation="bootstrap sampling, without division by the standard deviation",
     unbiased=True,
-    centred=True,
+    centered=True,
     k_range=BELOW_GROUP_SIZE,
     scale=lambda group_size, k: k * (group_size - 1) * (group_size - k) / group_size**2,
-    randomised=True,
+    randomized=True,
 )
 def pass_at_k_training_bootstrap(
     rewards: jax.Array, k: Any, *, key: jax.Array, where: jax.Array | None = None
@@ -268,10 +268,10 @@ def pass_at_k_training_bootstrap(
     citation="chen2025passk",
     equation="bootstrap sampling",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=BELOW_GROUP_SIZE,
-    randomised=True,
+    randomized=True,
 )
 def pass_at_k_training_bootstrap_std(
     rewards: jax.Array, k: Any, *, key: jax.Array, where: jax.Array | None = None
@@ -317,7 +317,7 @@ def pass_at_k_training_bootstrap_std(
     citation="chen2025passk",
     equation="analytical derivation",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=BELOW_GROUP_SIZE,
     reward_type="binary",
@@ -359,5 +359,5 @@ def pass_at_k_training_analytic(
     """
     failure = weighted_advantages(_failure, rewards, k, where)
     sigma = jnp.sqrt(failure * (1 - failure))
-    signal = weighted_advantages(centred_max_with_sample, rewards, k, where)
+    signal = weighted_advantages(centered_max_with_sample, rewards, k, where)
     return jnp.where(sigma > 0, signal / jnp.where(sigma > 0, sigma, 1.0), jnp.zeros_like(signal))

@@ -4,14 +4,14 @@ from typing import Any
 
 import jax
 
+from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, FROM_TWO, UP_TO_GROUP_SIZE, register
 from maxpo_jax.estimators.max_at_k import (
     expected_improvement,
     max_with_sample,
     max_without_sample,
 )
-from maxpo_jax.estimators.registry import BELOW_GROUP_SIZE, FROM_TWO, UP_TO_GROUP_SIZE, register
-from maxpo_jax.rank_weights import Scalars, SubsetProbability
-from maxpo_jax.spacings import RankWeights, weighted_advantages
+from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
+from maxpo_jax.kernel.spacings import RankWeights, weighted_advantages
 
 
 def _leave_one_out(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
@@ -23,7 +23,7 @@ def _leave_one_out(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> 
     citation="walder2025pkpo",
     equation="s, rescaled by B/K",
     unbiased=True,
-    centred=False,
+    centered=False,
     shift_invariant=False,
     k_range=UP_TO_GROUP_SIZE,
 )
@@ -51,7 +51,7 @@ def pkpo_s(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax
     Source: Walder and Karkhanis, 2025, "Pass@K Policy Optimization", arXiv:2505.15201, s times
     B/K.
 
-    Unbiased for grad J_K with independent samples of the current policy, 1 <= K <= B; not centred,
+    Unbiased for grad J_K with independent samples of the current policy, 1 <= K <= B; not centered,
     and a constant added to all rewards is added to the advantages.
     """
     return weighted_advantages(max_with_sample, rewards, k, where)
@@ -62,7 +62,7 @@ def pkpo_s(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax
     citation="walder2025pkpo",
     equation="s^(loo), rescaled by B/K",
     unbiased=True,
-    centred=False,
+    centered=False,
     shift_invariant=False,
     k_range=BELOW_GROUP_SIZE,
 )
@@ -93,7 +93,7 @@ def pkpo_sloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
     times B/K.
 
     Unbiased for grad J_K with independent samples of the current policy, 1 <= K <= B - 1; neither
-    centred nor invariant: a constant c added to all rewards adds -c/(B-1).
+    centered nor invariant: a constant c added to all rewards adds -c/(B-1).
     """
     return weighted_advantages(_leave_one_out, rewards, k, where)
 
@@ -103,7 +103,7 @@ def pkpo_sloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
     citation="walder2025pkpo",
     equation="s^(loo-1), rescaled by B/K",
     unbiased=True,
-    centred=False,
+    centered=False,
     k_range=FROM_TWO,
 )
 def pkpo_sloo_minus_one(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
@@ -135,8 +135,8 @@ def pkpo_sloo_minus_one(rewards: jax.Array, k: Any, *, where: jax.Array | None =
     Source: Walder and Karkhanis, 2025, "Pass@K Policy Optimization", arXiv:2505.15201, s^(loo-1)
     times B/K.
 
-    Unbiased for grad J_K with independent samples of the current policy, 2 <= K <= B; not centred,
-    and centring it would bias it (see `center_ei`).
+    Unbiased for grad J_K with independent samples of the current policy, 2 <= K <= B; not centered,
+    and centering it would bias it (see `center_ei`).
     """
     return weighted_advantages(expected_improvement, rewards, k, where)
 
@@ -146,7 +146,7 @@ def pkpo_sloo_minus_one(rewards: jax.Array, k: Any, *, where: jax.Array | None =
     citation="walder2025pkpo",
     equation="r, the transformed binary reward, rescaled by B/K",
     unbiased=True,
-    centred=False,
+    centered=False,
     k_range=UP_TO_GROUP_SIZE,
     reward_type="binary",
 )
@@ -179,6 +179,6 @@ def pkpo_binary(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -
     B/K.
 
     Unbiased for grad pass@K with independent samples of the current policy, 1 <= K <= B; not
-    centred.
+    centered.
     """
     return weighted_advantages(max_with_sample, rewards, k, where)

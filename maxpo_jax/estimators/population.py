@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from maxpo_jax import checks
+from maxpo_jax.estimators import checks
 
 
 def population_advantages(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.Array:
@@ -15,7 +15,7 @@ def population_advantages(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.A
     .. math:: A_a = EI(r_a) - \sum_b \pi_b \, EI(r_b), \qquad
        EI(r) = \mathbb{E}\,(r - \max(R_1, \dots, R_{K-1}))_+ = \sum_{m: r_{(m)} < r} d_m F_m^{K-1}
 
-    up to a constant that centring takes away, with spacings d_m = r_(m+1) - r_(m) and F_m the
+    up to a constant that centering takes away, with spacings d_m = r_(m+1) - r_(m) and F_m the
     probability of the m smallest outcomes. The sum makes sense for every real K > 0.
 
     Args:
@@ -36,7 +36,7 @@ def population_advantages(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.A
       [-0.1875, 0.5625]
 
     Source: Nishimori et al., 2026, "Emergence of Exploration in Policy Gradient Reinforcement
-    Learning via Retrying" (ReMax), arXiv:2606.00151; without the clipping and the normalisation of
+    Learning via Retrying" (ReMax), arXiv:2606.00151; without the clipping and the normalization of
     its code.
 
     Exact: K E[A grad log pi] = grad J_K for every policy and every real K > 0. From a finite group

@@ -4,9 +4,9 @@ from typing import Any
 
 import jax
 
+from maxpo_jax.estimators.contract import FROM_TWO, register
 from maxpo_jax.estimators.max_at_k import expected_improvement
-from maxpo_jax.estimators.registry import FROM_TWO, register
-from maxpo_jax.spacings import weighted_advantages
+from maxpo_jax.kernel.spacings import weighted_advantages
 
 
 @register(
@@ -14,7 +14,7 @@ from maxpo_jax.spacings import weighted_advantages
     citation="zhang2025rspo",
     equation="marginal contribution to the maximum of K; reconstructed from the abstract",
     unbiased=True,
-    centred=False,
+    centered=False,
     k_range=FROM_TWO,
 )
 def rspo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
@@ -45,6 +45,6 @@ def rspo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.A
     Source: Zhang et al., 2025, "RSPO: Risk-Seeking Policy Optimization for Pass@k and Max@k
     Metrics in Large Language Models", arXiv:2508.01174; reconstructed from its abstract.
 
-    Unbiased for grad J_K with independent samples of the current policy, 2 <= K <= B; not centred.
+    Unbiased for grad J_K with independent samples of the current policy, 2 <= K <= B; not centered.
     """
     return weighted_advantages(expected_improvement, rewards, k, where)

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 
+from maxpo_jax.estimators.contract import WHOLE_GROUP, register
 from maxpo_jax.estimators.max_at_k import expected_improvement
-from maxpo_jax.estimators.registry import WHOLE_GROUP, register
-from maxpo_jax.rank_weights import Scalars, SubsetProbability
-from maxpo_jax.spacings import RankWeights, weighted_advantages
+from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
+from maxpo_jax.kernel.spacings import RankWeights, weighted_advantages
 
 
 def _mean_of_leave_one_out(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
@@ -24,7 +24,7 @@ def _mean_reward(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> Ra
     citation="tang2025optimizing",
     equation="leave-one-out baseline f(y) - f(y without i), f the maximum",
     unbiased=True,
-    centred=False,
+    centered=False,
     k_range=WHOLE_GROUP,
 )
 def tang_leave_one_out(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
@@ -53,7 +53,7 @@ def tang_leave_one_out(rewards: jax.Array, k: Any, *, where: jax.Array | None = 
     Source: Tang, Zheng, Synnaeve and Munos, 2025, "Optimizing Language Models for Inference Time
     Objectives using Reinforcement Learning", arXiv:2503.19595.
 
-    Unbiased for grad J_B with independent samples of the current policy; not centred.
+    Unbiased for grad J_B with independent samples of the current policy; not centered.
     """
     return weighted_advantages(expected_improvement, rewards, k, where)
 
@@ -64,7 +64,7 @@ def tang_leave_one_out(rewards: jax.Array, k: Any, *, where: jax.Array | None = 
     equation="baseline mean_j f(y without j), f the maximum; reconstructed",
     target="J_K - J_(K-1)",
     unbiased=True,
-    centred=False,
+    centered=False,
     k_range=WHOLE_GROUP,
 )
 def tang_mean_of_leave_one_out(
@@ -107,7 +107,7 @@ def tang_mean_of_leave_one_out(
     equation="baseline mean reward; reconstructed",
     target="J_K - J_1",
     unbiased=True,
-    centred=False,
+    centered=False,
     k_range=WHOLE_GROUP,
 )
 def tang_mean_reward(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:

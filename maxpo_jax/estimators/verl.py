@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 
+from maxpo_jax.estimators.contract import WHOLE_GROUP, register
 from maxpo_jax.estimators.group_statistics import standard_deviation
 from maxpo_jax.estimators.max_at_k import expected_improvement
-from maxpo_jax.estimators.registry import WHOLE_GROUP, register
-from maxpo_jax.spacings import weighted_advantages
+from maxpo_jax.kernel.spacings import weighted_advantages
 
 
 @register(
@@ -15,7 +15,7 @@ from maxpo_jax.spacings import weighted_advantages
     citation="sheng2024hybridflow",
     equation="grpo_passk outcome advantage, without division by the standard deviation",
     unbiased=True,
-    centred=False,
+    centered=False,
     k_range=WHOLE_GROUP,
 )
 def verl_pass_at_k(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
@@ -45,7 +45,7 @@ def verl_pass_at_k(rewards: jax.Array, k: Any, *, where: jax.Array | None = None
     Source: the verl library (Sheng et al., 2024, arXiv:2409.19256), advantage "grpo_passk", read
     through a second hand.
 
-    Unbiased for grad J_B with independent samples of the current policy; not centred.
+    Unbiased for grad J_B with independent samples of the current policy; not centered.
     """
     return weighted_advantages(expected_improvement, rewards, k, where)
 
@@ -55,7 +55,7 @@ def verl_pass_at_k(rewards: jax.Array, k: Any, *, where: jax.Array | None = None
     citation="sheng2024hybridflow",
     equation="grpo_passk outcome advantage, its default",
     unbiased=False,
-    centred=False,
+    centered=False,
     scale_equivariant=False,
     k_range=WHOLE_GROUP,
 )

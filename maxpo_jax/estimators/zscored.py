@@ -4,9 +4,9 @@ from typing import Any
 
 import jax
 
+from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, FROM_TWO, register
 from maxpo_jax.estimators.group_statistics import standardised
 from maxpo_jax.estimators.max_at_k import ei, maxpo
-from maxpo_jax.estimators.registry import BELOW_GROUP_SIZE, FROM_TWO, register
 
 
 @register(
@@ -14,7 +14,7 @@ from maxpo_jax.estimators.registry import BELOW_GROUP_SIZE, FROM_TWO, register
     citation="takashiro2026maxpo",
     equation="MaxPO over its own standard deviation",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=BELOW_GROUP_SIZE,
 )
@@ -44,7 +44,7 @@ def zscore_maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
       >>> [round(a, 3) for a in advantages.tolist()]
       [-0.816, -0.816, 0.0, 1.633]
 
-    Source: reconstructed; the normalisation is that of GRPO, Shao et al., 2024, arXiv:2402.03300.
+    Source: reconstructed; the normalization is that of GRPO, Shao et al., 2024, arXiv:2402.03300.
 
     Biased for grad J_K: the deviation of the same group weighs each group by its own luck.
     """
@@ -54,9 +54,9 @@ def zscore_maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
 @register(
     "zscore_ei",
     citation="walder2025pkpo",
-    equation="expected improvement, centred and over its own standard deviation",
+    equation="expected improvement, centered and over its own standard deviation",
     unbiased=False,
-    centred=True,
+    centered=True,
     scale_equivariant=False,
     k_range=FROM_TWO,
 )
@@ -86,8 +86,8 @@ def zscore_ei(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
       >>> [round(a, 3) for a in advantages.tolist()]
       [-1.0, -1.0, 1.0, 1.0]
 
-    Source: reconstructed; the normalisation is that of GRPO, Shao et al., 2024, arXiv:2402.03300.
+    Source: reconstructed; the normalization is that of GRPO, Shao et al., 2024, arXiv:2402.03300.
 
-    Biased for grad J_K twice over: by the centring (see `center_ei`) and by the deviation.
+    Biased for grad J_K twice over: by the centering (see `center_ei`) and by the deviation.
     """
     return standardised(ei(rewards, k, where=where), where, ddof=0, epsilon=0.0)

@@ -1,4 +1,4 @@
-"""The report card of an advantage estimator: is it unbiased, centred, invariant, stable, fast?"""
+"""The report card of an advantage estimator: is it unbiased, centered, invariant, stable, fast?"""
 
 from maxpo_jax.report_card.card import CLAIMS, FACTS, Card, report_card
 from maxpo_jax.report_card.subject import CannotCallError, RewardType

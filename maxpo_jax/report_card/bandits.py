@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maxpo_jax import exact
+from maxpo_jax.bandits import exact
 from maxpo_jax.report_card.subject import RewardType
 
 

@@ -20,7 +20,7 @@ from maxpo_jax.report_card.verdicts import Counterexample, Verdict, plain
 CLAIMS = {
     "unbiased": "E g = grad J_K exactly, for every policy",
     "unbiased_up_to_scale": "E g = c grad J_K with one c for every policy",
-    "centred": "advantages sum to zero in every batch",
+    "centered": "advantages sum to zero in every batch",
     "permutation_equivariant": "reordering the samples reorders the advantages",
     "shift_invariant": "a constant added to all rewards changes nothing",
     "scale_equivariant": "rewards times c > 0 give advantages times c",
@@ -63,7 +63,7 @@ class Card:
       k: K.
       reward_type: the rewards it was judged on.
       language: how it can be called; see `Subject`.
-      randomised: whether it takes a key.
+      randomized: whether it takes a key.
       verdicts: by name, in the order of `CLAIMS` and then `FACTS`.
     """
 
@@ -72,7 +72,7 @@ class Card:
     k: int
     reward_type: RewardType
     language: str
-    randomised: bool
+    randomized: bool
     verdicts: dict[str, Verdict]
 
     @property
@@ -84,7 +84,7 @@ class Card:
     def heading(self) -> str:
         """The card's subject in one line."""
         rewards = "" if self.reward_type == "real" else ", 0/1 rewards"
-        key = ", randomised" if self.randomised else ""
+        key = ", randomized" if self.randomized else ""
         return f"{self.name}: group size B = {self.group_size}, K = {self.k}{rewards}{key}"
 
     def broken(self, claims: Iterable[str]) -> list[Verdict]:
@@ -167,9 +167,9 @@ def report_card(
       ValueError: if the sizes do not fit.
 
     Example:
-      >>> def centred(rewards, k):
+      >>> def centered(rewards, k):
       ...     return rewards - rewards.mean(axis=-1, keepdims=True)
-      >>> card = report_card(centred, 3, 1, facts=False)
+      >>> card = report_card(centered, 3, 1, facts=False)
       >>> card.failing
       ('unbiased', 'edges', 'no_gradient')
       >>> print(card.verdicts["unbiased"].counterexample)  # doctest: +ELLIPSIS
@@ -195,7 +195,7 @@ def report_card(
         k,
         subject.reward_type,
         subject.language,
-        subject.randomised,
+        subject.randomized,
         ordered,
     )
 

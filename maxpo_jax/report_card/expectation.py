@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from maxpo_jax import exact, multisets
+from maxpo_jax.bandits import exact, multisets
 from maxpo_jax.report_card import bandits as small_bandits
 from maxpo_jax.report_card.bandits import SmallBandit
 from maxpo_jax.report_card.subject import Subject
@@ -170,7 +170,7 @@ def moments(
 
     means, variances, errors = [], [], []
     for bandit in bandits:
-        if subject.randomised:
+        if subject.randomized:
             mean, variance, error = _sampled(advantages, bandit, group_size, k, draws)
         else:
             rewards = np.array(bandit.rewards)

@@ -121,7 +121,7 @@ def reference_seconds(group_size: int, k: int) -> float:
 
 
 def _float32(subject: Subject, steps: list[Step]) -> Verdict:
-    if subject.randomised:
+    if subject.randomized:
         return Verdict("float32", None, "not judged: a key draws other numbers in float64")
     if not steps:
         return Verdict("float32", None, "not judged: refused at every size")

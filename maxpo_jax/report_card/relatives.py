@@ -58,8 +58,8 @@ def check(subject: Subject, group_size: int, k: int, *, holding: Collection[str]
     Returns:
       One verdict without a yes or no.
     """
-    if subject.randomised:
-        return [Verdict("relative", None, "not judged: randomised")]
+    if subject.randomized:
+        return [Verdict("relative", None, "not judged: randomized")]
     found = relations(subject, group_size, k, holding=holding)
     if not found:
         return [Verdict("relative", None, "like no registered estimator")]
@@ -75,7 +75,7 @@ def relations(
 ) -> list[Relation]:
     """All relations to registered estimators that are defined for this B, K and reward type.
 
-    Only what is as centred as the function can be equal to it but for a factor, so that few of
+    Only what is as centered as the function can be equal to it but for a factor, so that few of
     the registered ones have to be computed; and a baseline in common is looked for with those
     of `_FIRST` alone, and in functions that do not depend on the order of the samples.
     """
@@ -83,7 +83,7 @@ def relations(
     found = []
     for name in sorted(estimators.names(), key=lambda name: name not in _FIRST):
         if name == subject.name or not (
-            name in _FIRST or estimators.get(name).centred == ("centred" in holding)
+            name in _FIRST or estimators.get(name).centered == ("centered" in holding)
         ):
             continue
         theirs = _advantages(name, group_size, k, subject.reward_type)
@@ -129,7 +129,7 @@ def _advantages(name: str, group_size: int, k: int, reward_type: RewardType) -> 
     """Advantages of a registered estimator on the groups, or None where it is not defined."""
     entry = estimators.get(name)
     in_range = bool(entry.k_range.contains(k, group_size))
-    if entry.randomised or not in_range or (entry.reward_type, reward_type) == ("binary", "real"):
+    if entry.randomized or not in_range or (entry.reward_type, reward_type) == ("binary", "real"):
         return None
     try:
         return registered(name).advantages(_groups(group_size, reward_type), k)

@@ -35,7 +35,7 @@ class Subject:
       language: "jax" if it can be traced, "numpy" if it needs NumPy arrays, "eager jax" if it needs
         JAX arrays but cannot be traced.
       not_traceable: why it cannot be traced, or "".
-      randomised: whether it takes a key.
+      randomized: whether it takes a key.
       takes_where: whether it takes a mask `where`.
       reward_type: the rewards it is judged on.
       batching: how many groups are computed at once: by `jax.vmap` where that gives the same as
@@ -47,7 +47,7 @@ class Subject:
     function: Callable[..., Any]
     language: Language
     not_traceable: str
-    randomised: bool
+    randomized: bool
     takes_where: bool
     reward_type: RewardType
     batching: Batching = "loop"
@@ -68,7 +68,7 @@ class Subject:
           What it returns, as a NumPy array.
         """
         given = rewards.copy() if self.language == "numpy" else jnp.asarray(rewards)
-        key = jax.random.key(seed) if self.randomised else None
+        key = jax.random.key(seed) if self.randomized else None
         mask = where if where is None or self.language == "numpy" else jnp.asarray(where)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -76,7 +76,7 @@ class Subject:
 
     def call_in_place(self, rewards: np.ndarray, k: int) -> np.ndarray:
         """The rewards after a NumPy function was given them themselves, not a copy."""
-        key = jax.random.key(0) if self.randomised else None
+        key = jax.random.key(0) if self.randomized else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.function(rewards, k, key, None)
@@ -125,7 +125,7 @@ class Subject:
     def _compile(self, group_size: int, k: int, dtype: np.dtype) -> Callable[..., Any]:
         def one_group(row_and_key: tuple[jax.Array, jax.Array]) -> jax.Array:
             row, key = row_and_key
-            return jnp.asarray(self.function(row, k, key if self.randomised else None, None))
+            return jnp.asarray(self.function(row, k, key if self.randomized else None, None))
 
         def all_groups(rewards: jax.Array, seed: jax.Array) -> jax.Array:
             groups = rewards, jax.random.split(jax.random.key(seed), len(rewards))
@@ -147,7 +147,7 @@ class Subject:
 def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """The function compiled for such arguments: in double precision, where nothing is timed, fast.
 
-    Without the optimiser of the backend a program is compiled in half the time.
+    Without the optimizer of the backend a program is compiled in half the time.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -173,7 +173,7 @@ def from_function(
     """Find out how a function wants to be called.
 
     Args:
-      function: any `f(rewards, k)`, with a key as third argument if it is randomised; a registered
+      function: any `f(rewards, k)`, with a key as third argument if it is randomized; a registered
         `Estimator` too.
       group_size: B of the first call.
       k: K of the first call.
@@ -191,7 +191,7 @@ def from_function(
       >>> subject.language, subject.advantages(np.array([[0.0, 1.0, 5.0]]), 1).tolist()
       ('jax', [[-2.0, -1.0, 3.0]])
     """
-    adapted, randomised, takes_where = _adapt(function)
+    adapted, randomized, takes_where = _adapt(function)
     name = name or _name(function)
     real = np.random.default_rng(0).normal(size=group_size)
     binary = (np.arange(group_size) % 2).astype(np.float64)
@@ -200,8 +200,8 @@ def from_function(
     first = binary if reward_type == "binary" else real
 
     def attempt(rewards: np.ndarray, wanted: RewardType) -> Subject:
-        language, reason = _language(adapted, rewards, k, randomised)
-        subject = Subject(name, adapted, language, reason, randomised, takes_where, wanted)
+        language, reason = _language(adapted, rewards, k, randomized)
+        subject = Subject(name, adapted, language, reason, randomized, takes_where, wanted)
         _check_first_call(subject, rewards, k)
         return dataclasses.replace(subject, batching=_faithful_batching(subject, rewards, k))
 
@@ -220,30 +220,30 @@ def from_function(
 def registered(name: str) -> Subject:
     """A registered estimator as a subject, taken to keep the contract of the registry."""
     entry = estimators.get(name)
-    adapted, randomised, takes_where = _adapt(entry)
+    adapted, randomized, takes_where = _adapt(entry)
     return Subject(
-        name, adapted, "jax", "", randomised, takes_where, entry.reward_type, batching="vmap"
+        name, adapted, "jax", "", randomized, takes_where, entry.reward_type, batching="vmap"
     )
 
 
 def _adapt(function: Callable[..., Any]) -> tuple[Callable[..., Any], bool, bool]:
     """The function as `(rewards, k, key, where)`, whether it takes a key, and a mask."""
     if isinstance(function, Estimator):
-        randomised, takes_where = function.randomised, True
+        randomized, takes_where = function.randomized, True
         key_name: str | None = "key"
     else:
         key_name = _key_parameter(function)
-        randomised, takes_where = key_name is not None, "where" in _parameters(function)
+        randomized, takes_where = key_name is not None, "where" in _parameters(function)
 
     def adapted(rewards: Any, k: Any, key: Key | None, where: Any) -> Any:
         keywords = {} if where is None else {"where": where}
-        if not randomised:
+        if not randomized:
             return function(rewards, k, **keywords)
         if key_name is None:
             return function(rewards, k, key, **keywords)
         return function(rewards, k, **{key_name: key}, **keywords)
 
-    return adapted, randomised, takes_where
+    return adapted, randomized, takes_where
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -274,12 +274,12 @@ def _key_parameter(function: Callable[..., Any]) -> str | None:
 
 
 def _language(
-    adapted: Callable[..., Any], rewards: np.ndarray, k: int, randomised: bool
+    adapted: Callable[..., Any], rewards: np.ndarray, k: int, randomized: bool
 ) -> tuple[Language, str]:
     """What arrays the function takes, and why it cannot be traced if so."""
 
     def traced(rewards: jax.Array, seed: jax.Array) -> jax.Array:
-        return jnp.asarray(adapted(rewards, k, jax.random.key(seed) if randomised else None, None))
+        return jnp.asarray(adapted(rewards, k, jax.random.key(seed) if randomized else None, None))
 
     with jax.enable_x64(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -289,7 +289,7 @@ def _language(
         except Exception as error:
             not_traceable = error
         reason = type(not_traceable).__name__
-        key = jax.random.key(0) if randomised else None
+        key = jax.random.key(0) if randomized else None
         try:
             adapted(rewards.copy(), k, key, None)
             return "numpy", reason
@@ -322,7 +322,7 @@ def _faithful_batching(subject: Subject, rewards: np.ndarray, k: int) -> Batchin
     if subject.language != "jax":
         return "loop"
     groups = np.stack([rewards, rewards[::-1], np.ones_like(rewards)])
-    if subject.randomised:
+    if subject.randomized:
         return "vmap"
     with jax.enable_x64(True):
         expected = np.stack([subject.one_group(row, k) for row in groups])

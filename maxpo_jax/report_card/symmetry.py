@@ -1,4 +1,4 @@
-"""Properties that must hold in every single batch: centring, symmetries, ties, finite values."""
+"""Properties that must hold in every single batch: centering, symmetries, ties, finite values."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from maxpo_jax.report_card.verdicts import Counterexample, Verdict, small
 
 NAMES = (
     "finite",
-    "centred",
+    "centered",
     "permutation_equivariant",
     "shift_invariant",
     "scale_equivariant",
@@ -43,7 +43,7 @@ def check(subject: Subject, group_size: int, k: int) -> list[Verdict]:
         return [*verdicts, *(Verdict(name, None, reason) for name in NAMES[1:])]
     return [
         *verdicts,
-        _centred(settled, values, k),
+        _centered(settled, values, k),
         _permutation_equivariant(subject, settled, values, k),
         _shift_invariant(subject, settled, values, k),
         _scale_equivariant(subject, settled, values, k),
@@ -62,7 +62,7 @@ def _finite(groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
     return Verdict("finite", False, sentence, float(len(bad)), example)
 
 
-def _centred(groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
+def _centered(groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
     sums = advantages.sum(axis=1)
     error = np.abs(sums) / _scale(groups, advantages)
     good = f"advantages sum to zero in all {len(groups)} batches"
@@ -77,14 +77,14 @@ def _centred(groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
             "a sum of 0",
             f"sum of the advantages {sums[first]:.6g}",
         )
-    return _verdict("centred", good, bad, error, example)
+    return _verdict("centered", good, bad, error, example)
 
 
 def _permutation_equivariant(
     subject: Subject, groups: np.ndarray, advantages: np.ndarray, k: int
 ) -> Verdict:
     name = "permutation_equivariant"
-    if subject.randomised:
+    if subject.randomized:
         return Verdict(name, None, "not judged: under a given key the order may matter")
     good, bad = "reordering the samples reorders the advantages", "the order of the samples matters"
     return _compare(subject, name, good, bad, groups, advantages, k, _reordered(groups, advantages))
@@ -147,7 +147,7 @@ def _compare(
 
 
 def _equal_on_ties(subject: Subject, groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
-    if subject.randomised:
+    if subject.randomized:
         return Verdict("equal_on_ties", None, "not judged: under a given key ties may differ")
     tied = groups[:, :, None] == groups[:, None, :]
     spread = np.abs(advantages[:, :, None] - advantages[:, None, :]) * tied

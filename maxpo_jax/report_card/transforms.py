@@ -69,7 +69,7 @@ def _deterministic(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: in
     if first is not None:
         setting = "called a second time"
         example = Counterexample(groups[first], k, again[first], rows[first], setting)
-    key = " and key" if subject.randomised else ""
+    key = " and key" if subject.randomized else ""
     good, bad = f"same rewards{key}, same advantages", "a second call gives other advantages"
     return Verdict("deterministic", example is None, bad if example else good, None, example)
 
@@ -86,7 +86,7 @@ def _pure(subject: Subject, groups: np.ndarray, k: int) -> Verdict:
 
 
 def _batched(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
-    if subject.randomised:
+    if subject.randomized:
         return Verdict("batched", None, "not judged: one key for a batch of groups is ambiguous")
     try:
         got = subject.one_group(groups, k)
@@ -106,7 +106,7 @@ def _jit(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verd
         return Verdict("jit", None, f"not traceable ({subject.not_traceable})")
 
     def one_group(rewards: jax.Array, seed: jax.Array) -> jax.Array:
-        key = jax.random.key(seed) if subject.randomised else None
+        key = jax.random.key(seed) if subject.randomized else None
         return jnp.asarray(subject.function(rewards, k, key, None))
 
     program = compiled(one_group, groups[0], np.uint32(0))
@@ -121,7 +121,7 @@ def _jit(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verd
 
 def _takes_traced_k(subject: Subject, group: np.ndarray, k: int) -> bool:
     def traced(rewards: jax.Array, k: jax.Array) -> jax.Array:
-        key = jax.random.key(0) if subject.randomised else None
+        key = jax.random.key(0) if subject.randomized else None
         return jnp.asarray(subject.function(rewards, k, key, None))
 
     try:
@@ -136,7 +136,7 @@ def _vmap(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Ver
         return Verdict("vmap", None, f"not traceable ({subject.not_traceable})")
 
     def one_group(rewards: jax.Array) -> jax.Array:
-        key = jax.random.key(0) if subject.randomised else None
+        key = jax.random.key(0) if subject.randomized else None
         return jnp.asarray(subject.function(rewards, k, key, None))
 
     try:
@@ -144,7 +144,7 @@ def _vmap(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Ver
         example = _smallest_pair(lambda pair: np.asarray(program(pair)), groups, rows, k)
     except Exception as error:
         return Verdict("vmap", False, f"fails under jax.vmap ({type(error).__name__})")
-    good, bad = "the same under jax.vmap", "under jax.vmap a group reads its neighbours"
+    good, bad = "the same under jax.vmap", "under jax.vmap a group reads its neighbors"
     return Verdict("vmap", example is None, bad if example else good, None, example)
 
 
@@ -153,7 +153,7 @@ def _no_gradient(subject: Subject, groups: np.ndarray, k: int) -> Verdict:
         return Verdict("no_gradient", None, f"not traceable ({subject.not_traceable})")
 
     def weighted_sum(rewards: jax.Array) -> jax.Array:
-        key = jax.random.key(0) if subject.randomised else None
+        key = jax.random.key(0) if subject.randomized else None
         advantages = jnp.asarray(subject.function(rewards, k, key, None))
         return jnp.sum(advantages * jnp.arange(1.0, len(rewards) + 1.0, dtype=advantages.dtype))
 
@@ -199,7 +199,7 @@ def _integer_rewards(subject: Subject, group_size: int, k: int) -> Verdict:
 def _mask(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
     if not subject.takes_where:
         return Verdict("mask", None, "takes no mask `where`")
-    if subject.randomised:
+    if subject.randomized:
         return Verdict("mask", None, "not judged: a key draws other numbers for another shape")
     where = np.append(np.ones(groups.shape[1], bool), False)
     masked = _with_mask(subject, k, np.append(groups[0], 0.0), where)

@@ -1,0 +1,1 @@
+"""Bandits: arms, softmax policies, gradients of a group, and their exact truth."""

@@ -1,0 +1,323 @@
+"""Exact truth about an estimator: the mean and covariance of its gradient, without sampling noise.
+
+On a softmax bandit with n actions the policy gradient of one group is
+
+    g = (K/B) sum_i A_i grad log pi(a_i),
+
+a function of the group alone, so its moments are finite sums over groups. An advantage that does
+not care about the order of the samples needs only the C(B+n-1, n-1) multisets of actions, with
+multinomial weights; another one needs all n**B ordered outcomes. All arithmetic is float64,
+whatever the global setting. Nothing here knows any estimator: it takes a function `f(rewards, k)`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from maxpo_jax.bandits import multisets
+
+Estimator = Callable[..., Any]
+"""`f(rewards [..., B], k) -> advantages [..., B]`, written in JAX or in NumPy."""
+
+MAX_GROUPS = 5_000_000
+"""The largest enumeration that `moments` starts: under a minute on two cores for small groups."""
+
+_CHUNK_ELEMENTS = 2**17
+
+
+class Moments(NamedTuple):
+    """Exact moments of the gradient of one group.
+
+    Attributes:
+      mean: [n] E[g].
+      covariance: [n, n] E[(g - E g)(g - E g)^T]; its trace is the variance.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def moments(
+    estimator: Estimator, logits: ArrayLike, rewards: ArrayLike, group_size: int, k: int
+) -> Moments:
+    """Exact mean and covariance of g = (K/B) sum_i A_i grad log pi(a_i) on a softmax bandit.
+
+    Sums over multisets of actions, C(B+n-1, n-1) of them. Whether the order of the samples matters
+    to the estimator is tried first, on groups of this bandit both reversed and shuffled; if it
+    does, the n**B ordered outcomes are enumerated instead. A randomized estimator has to be given
+    as a function without a key: with one key bound in, the moments are those under that key alone,
+    and with its draws averaged inside, the mean is that over groups and draws, but the covariance
+    lacks the part that the draws add.
+
+    Args:
+      estimator: `f(rewards [..., B], k) -> advantages [..., B]`, in JAX or NumPy; static. It gets
+        float64, and is compiled if it can be traced.
+      logits: [n] finite logits of the policy.
+      rewards: [n] finite reward of each action.
+      group_size: B; static.
+      k: K; static.
+
+    Returns:
+      Moments(mean [n], covariance [n, n]), float64 NumPy.
+
+    Raises:
+      ValueError: if there are more than `MAX_GROUPS` groups to enumerate (the message says how
+        many, and what fits), or if the estimator returns another shape than it was given.
+
+    Example:
+      >>> first_minus_mean = lambda rewards, k: rewards - rewards.mean(-1, keepdims=True)
+      >>> m = moments(first_minus_mean, np.zeros(2), np.array([0.0, 1.0]), group_size=2, k=1)
+      >>> m.mean.round(4).tolist(), m.covariance.round(4).tolist()
+      ([-0.125, 0.125], [[0.0156, -0.0156], [-0.0156, 0.0156]])
+    """
+    logits, rewards = _check_bandit(logits, rewards)
+    n = len(logits)
+    _check_size(multisets.num_multisets(n, group_size), n, group_size)
+    log_probs = _log_softmax(logits)
+    chunk = min(multisets.num_multisets(n, group_size), max(1, _CHUNK_ELEMENTS // group_size))
+    evaluate = _compiled(estimator, (chunk, group_size), k)
+
+    def gradients(actions: np.ndarray) -> np.ndarray:
+        advantages = evaluate(rewards[actions])
+        return k / group_size * _score_sums(advantages, actions, np.exp(log_probs))
+
+    if _order_matters(gradients, log_probs, group_size, chunk):
+        return _sum_ordered(gradients, log_probs, group_size, chunk, estimator)
+    total = multisets.num_multisets(n, group_size)
+    return _accumulate(gradients, multisets.multisets, total, log_probs, group_size, chunk)
+
+
+def gradient(logits: ArrayLike, rewards: ArrayLike, k: float) -> np.ndarray:
+    """Exact gradient in the logits of J_K = E[max of K iid rewards] on a softmax bandit.
+
+    With rewards sorted, spacings d_m, and F_m the probability of the m lowest, J_K = R_max - sum_m
+    d_m F_m^K. So dJ/dpi_a = -K sum_{m >= rank of a} d_m F_m^{K-1} =: q_a up to a constant, and
+
+        dJ/dtheta_a = pi_a (q_a - sum_b pi_b q_b).
+
+    Args:
+      logits: [n] finite logits of the policy.
+      rewards: [n] finite reward of each action; ties are fine.
+      k: K > 0, an integer or any real number.
+
+    Returns:
+      [n] float64 NumPy.
+
+    Example:
+      >>> gradient(np.zeros(2), np.array([0.0, 1.0]), k=2).tolist()
+      [-0.25, 0.25]
+    """
+    logits, rewards = _check_bandit(logits, rewards)
+    probs = np.exp(_log_softmax(logits))
+    order = np.argsort(rewards)
+    at_most = np.cumsum(probs[order])[:-1]
+    slopes = k * np.diff(rewards[order]) * at_most ** (k - 1)
+    value = np.empty_like(probs)
+    # Measured from the best reward down, the sum has only positive terms and never cancels.
+    value[order] = -np.append(np.cumsum(slopes[::-1])[::-1], 0.0)
+    return probs * (value - probs @ value)
+
+
+def bias(
+    estimator: Estimator, logits: ArrayLike, rewards: ArrayLike, group_size: int, k: int
+) -> np.ndarray:
+    """Exact bias E[g] - grad J_K of an estimator on a softmax bandit, [n] float64.
+
+    Args:
+      estimator: see `moments`.
+      logits: [n] finite logits of the policy.
+      rewards: [n] finite reward of each action.
+      group_size: B; static.
+      k: K; static.
+
+    Returns:
+      [n] float64 NumPy.
+
+    Raises:
+      ValueError: as `moments` does.
+
+    Example:
+      >>> raw_reward = lambda rewards, k: rewards
+      >>> bias(raw_reward, np.zeros(2), np.array([0.0, 1.0]), group_size=2, k=1).tolist()
+      [0.0, 0.0]
+    """
+    mean = moments(estimator, logits, rewards, group_size, k).mean
+    return mean - gradient(logits, rewards, k)
+
+
+def variance(
+    estimator: Estimator, logits: ArrayLike, rewards: ArrayLike, group_size: int, k: int
+) -> float:
+    """Exact variance E|g - E g|^2 of an estimator on a softmax bandit: the trace of its covariance.
+
+    Args:
+      estimator: see `moments`.
+      logits: [n] finite logits of the policy.
+      rewards: [n] finite reward of each action.
+      group_size: B; static.
+      k: K; static.
+
+    Returns:
+      A float.
+
+    Raises:
+      ValueError: as `moments` does.
+
+    Example:
+      >>> raw_reward = lambda rewards, k: rewards
+      >>> round(variance(raw_reward, np.zeros(2), np.array([0.0, 1.0]), group_size=2, k=1), 6)
+      0.0625
+    """
+    return float(np.trace(moments(estimator, logits, rewards, group_size, k).covariance))
+
+
+def _check_bandit(logits: ArrayLike, rewards: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The bandit as float64 NumPy vectors."""
+    logits, rewards = np.asarray(logits, np.float64), np.asarray(rewards, np.float64)
+    if logits.ndim != 1 or logits.shape != rewards.shape or not len(logits):
+        raise ValueError(
+            f"logits and rewards must both be [num_actions], got {logits.shape} and {rewards.shape}"
+        )
+    if not (np.isfinite(logits).all() and np.isfinite(rewards).all()):
+        raise ValueError("logits and rewards must be finite; leave an impossible action out")
+    return logits, rewards
+
+
+def _check_size(total: int, num_actions: int, group_size: int) -> None:
+    """Raises ValueError if there are too many multisets, naming the sizes that fit."""
+    if group_size < 1:
+        raise ValueError(f"group_size must be at least 1, got {group_size}")
+    if total <= MAX_GROUPS:
+        return
+    fits_group = _largest(lambda size: multisets.num_multisets(num_actions, size), group_size)
+    fits_actions = _largest(lambda n: multisets.num_multisets(n, group_size), num_actions)
+    raise ValueError(
+        f"{num_actions} actions and group_size {group_size} make {total:,} multisets of actions, "
+        f"more than the {MAX_GROUPS:,} that are enumerated; with {num_actions} actions group_size "
+        f"up to {fits_group} fits, with group_size {group_size} up to {fits_actions} actions fit"
+    )
+
+
+def _largest(count: Callable[[int], int], limit: int) -> int:
+    """The largest size below `limit` whose increasing count is still enumerated."""
+    low, high = 0, limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) <= MAX_GROUPS else (low, middle)
+    return low
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities of the softmax policy."""
+    shifted = logits - logits.max()
+    return shifted - np.log(np.exp(shifted).sum())
+
+
+def _compiled(
+    estimator: Estimator, shape: tuple[int, int], k: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The estimator as a function on float64 NumPy, through `jax.jit` if JAX can trace it."""
+    function: Estimator = jax.jit(estimator, static_argnums=1)
+    with jax.enable_x64(True):
+        try:
+            function.eval_shape(jax.ShapeDtypeStruct(shape, np.float64), k)  # type: ignore[attr-defined]
+        except (TypeError, IndexError, AttributeError):  # how a NumPy function fails on a tracer
+            function = estimator
+
+    def evaluate(rewards: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            advantages = np.asarray(function(rewards, k), np.float64)
+        if advantages.shape != rewards.shape:
+            raise ValueError(
+                f"the estimator returned shape {advantages.shape} for rewards of shape "
+                f"{rewards.shape}; it must map [..., group_size] to the same shape"
+            )
+        return advantages
+
+    return evaluate
+
+
+def _score_sums(advantages: np.ndarray, actions: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """sum_i A_i grad log pi(a_i) of each group: the sum by action, less pi times the whole sum."""
+    groups, n = len(actions), len(probs)
+    bins = actions + n * np.arange(groups)[:, None]
+    by_action = np.bincount(bins.ravel(), advantages.ravel(), groups * n).reshape(groups, n)
+    return by_action - by_action.sum(axis=1, keepdims=True) * probs[None, :]
+
+
+def _order_matters(
+    gradients: Callable[[np.ndarray], np.ndarray],
+    log_probs: np.ndarray,
+    group_size: int,
+    chunk: int,
+) -> bool:
+    """Whether reversing or shuffling groups of this bandit changes their gradient."""
+    total = multisets.num_multisets(len(log_probs), group_size)
+    ranks = np.linspace(0, total - 1, chunk).astype(np.int64)
+    actions, _ = multisets.multisets(ranks, log_probs, group_size)
+    shuffled = np.random.default_rng(0).permuted(actions, axis=1)
+    expected = gradients(actions)
+    tolerance = 1e-9 * np.nan_to_num(np.abs(expected), posinf=0.0).max()
+    return any(
+        not np.allclose(gradients(other), expected, rtol=1e-9, atol=tolerance, equal_nan=True)
+        for other in (actions[:, ::-1], shuffled)
+    )
+
+
+def _sum_ordered(
+    gradients: Callable[[np.ndarray], np.ndarray],
+    log_probs: np.ndarray,
+    group_size: int,
+    chunk: int,
+    estimator: Estimator,
+) -> Moments:
+    """The moments over all ordered outcomes, if there are not too many of them."""
+    n = len(log_probs)
+    total = multisets.num_ordered(n, group_size)
+    if total > MAX_GROUPS:
+        fits = _largest(lambda size: multisets.num_ordered(n, size), group_size)
+        name = getattr(estimator, "name", None) or getattr(estimator, "__name__", repr(estimator))
+        raise ValueError(
+            f"{name} depends on the order of the samples, so all {total:,} ordered outcomes of {n} "
+            f"actions and group_size {group_size} count, more than the {MAX_GROUPS:,} that are "
+            f"enumerated; with {n} actions group_size up to {fits} fits"
+        )
+    return _accumulate(gradients, multisets.ordered, total, log_probs, group_size, chunk)
+
+
+def _accumulate(
+    gradients: Callable[[np.ndarray], np.ndarray],
+    unrank: Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]],
+    total: int,
+    log_probs: np.ndarray,
+    group_size: int,
+    chunk: int,
+) -> Moments:
+    """Weighted mean and covariance over all groups, a chunk at a time.
+
+    Chunks are merged by their own means (Chan, Golub and LeVeque, 1983), because the difference of
+    two raw moments would lose the digits of a small variance beside a large mean.
+    """
+    n = len(log_probs)
+    weight, mean, scatter = 0.0, np.zeros(n), np.zeros((n, n))
+    for start in range(0, total, chunk):
+        ranks = np.arange(start, start + chunk)
+        # The last chunk is filled up with weightless groups, so that every chunk has one shape.
+        actions, log_weights = unrank(np.minimum(ranks, total - 1), log_probs, group_size)
+        weights = np.where(ranks < total, np.exp(log_weights), 0.0)
+        g = gradients(actions)
+        chunk_weight = weights.sum()
+        if chunk_weight == 0.0:  # every group underflowed
+            continue
+        chunk_mean = weights @ g / chunk_weight
+        centered = g - chunk_mean[None, :]
+        shift = chunk_mean - mean
+        new_weight = weight + chunk_weight
+        mean = mean + shift * (chunk_weight / new_weight)
+        scatter = scatter + (centered * weights[:, None]).T @ centered
+        scatter = scatter + np.outer(shift, shift) * (weight * chunk_weight / new_weight)
+        weight = new_weight
+    return Moments(mean, scatter / weight)

@@ -1,1 +1,0 @@
-"""Environments, which know nothing of estimators."""

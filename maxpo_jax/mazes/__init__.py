@@ -1,0 +1,1 @@
+"""Biased mazes: one path to the goal, policies over two actions, and their exact truth."""

@@ -1,0 +1,47 @@
+"""The prompts have the difficulty asked for, and the policy is what its definition says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maxpo_jax.bandits import contextual as contexts
+
+DIFFICULTIES = jnp.array([1e-4, 0.01, 0.5])
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_the_base_policy_succeeds_as_often_as_asked(rank):
+    prompts = contexts.make_prompts(jax.random.key(0), DIFFICULTIES, 8, rank)
+    found = contexts.success_probabilities(prompts, contexts.initial_weights(prompts))
+    np.testing.assert_allclose(found, DIFFICULTIES, rtol=1e-5)
+    assert (np.asarray(prompts.correct).sum(axis=1) == 1).all()
+    np.testing.assert_allclose(np.linalg.norm(prompts.features, axis=1), 1, rtol=1e-6)
+
+
+def test_a_table_moves_one_prompt_and_shared_weights_move_all():
+    for rank, moved in ((None, [True, False, False]), (2, [True, True, True])):
+        prompts = contexts.make_prompts(jax.random.key(0), DIFFICULTIES, 8, rank)
+        direction = prompts.features[0][:, None] * prompts.correct[0][None].astype(jnp.float32)
+        change = contexts.success_probabilities(prompts, 0.5 * direction) - DIFFICULTIES
+        assert (np.abs(change / DIFFICULTIES) > 1e-3).tolist() == moved
+
+
+def test_success_probabilities_are_the_softmax_at_the_right_answer():
+    prompts = contexts.make_prompts(jax.random.key(1), DIFFICULTIES, 5, 3)
+    weights = jax.random.normal(jax.random.key(2), (3, 5))
+    logits = np.asarray(prompts.base_logits, np.float64)
+    logits = logits + np.asarray(prompts.features, np.float64) @ np.asarray(weights, np.float64)
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = probs[np.asarray(prompts.correct)]
+    np.testing.assert_allclose(contexts.success_probabilities(prompts, weights), truth, rtol=1e-5)
+
+
+def test_graded_probabilities_are_evenly_spaced_in_their_logarithm():
+    probs = np.asarray(contexts.graded_success_probs(7, 1e-4, 0.5), np.float64)
+    np.testing.assert_allclose(np.diff(np.log(probs)), np.log(5000) / 6, rtol=1e-5)
+
+
+def test_one_answer_is_refused():
+    with pytest.raises(ValueError, match="at least 2 answers"):
+        contexts.make_prompts(jax.random.key(0), DIFFICULTIES, 1)

@@ -1,0 +1,203 @@
+"""Exact moments against rational enumeration of every ordered outcome, and at sizes beyond it."""
+
+import time
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+from maxpo_jax.bandits import exact
+
+PROBS = [Fraction(1, 2), Fraction(1, 8), Fraction(3, 8)]
+LOGITS = np.log(np.array(PROBS, dtype=float))
+REWARDS = {
+    "distinct": [0.25, 2.0, -1.0],
+    "two tied at the top": [1.5, 0.5, 1.5],
+    "binary": [0.0, 1.0, 0.0],
+    "all equal": [0.5, 0.5, 0.5],
+}
+
+
+def reinforce(rewards, k):
+    return rewards
+
+
+def numpy_leave_one_out(rewards, k):
+    advantages = np.empty(rewards.shape)  # not traceable, on purpose
+    size = rewards.shape[-1]
+    advantages[...] = (size * rewards - rewards.sum(-1, keepdims=True)) / (size - 1)
+    return advantages
+
+
+def jax_maxpo_by_subsets(rewards, k):
+    """u - v for k = 2: mean over others of max(R_i, R_j), less the others' own mean of maxima."""
+    size = rewards.shape[-1]
+    pair = jnp.maximum(rewards[..., :, None], rewards[..., None, :])
+    by_sample = pair.sum(-1) - rewards
+    total = by_sample.sum(-1, keepdims=True) / 2
+    pairs_of_others = (size - 1) * (size - 2) / 2
+    return by_sample / (size - 1) - (total - by_sample) / pairs_of_others
+
+
+def first_sample_only(rewards, k):
+    return (
+        jnp.where(jnp.arange(rewards.shape[-1]) == 0, rewards.T, 0).T
+        if rewards.ndim == 1
+        else (rewards * (jnp.arange(rewards.shape[-1]) == 0).astype(rewards.dtype)[None, :])
+    )
+
+
+@pytest.mark.parametrize("rewards", REWARDS.values(), ids=REWARDS)
+@pytest.mark.parametrize(
+    ("estimator", "advantages", "k"),
+    [
+        (reinforce, lambda R: R, 1),
+        (numpy_leave_one_out, lambda R: [r - (sum(R) - r) / (len(R) - 1) for r in R], 1),
+        (jax_maxpo_by_subsets, lambda R: oracles.maxpo(R, 2), 2),
+        (first_sample_only, lambda R: [R[0], 0, 0, 0], 1),
+    ],
+)
+def test_moments_equal_rational_enumeration(estimator, advantages, k, rewards):
+    mean, covariance = oracles.gradient_moments(advantages, rewards, PROBS, 4, k)
+    got = exact.moments(estimator, LOGITS, rewards, 4, k)
+    assert got.mean.dtype == got.covariance.dtype == np.float64
+    np.testing.assert_allclose(got.mean, np.array(mean, float), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(got.covariance, np.array(covariance, float), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("rewards", REWARDS.values(), ids=REWARDS)
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_gradient_equals_rational_enumeration(rewards, k):
+    expected = np.array(oracles.max_at_k_gradient(rewards, PROBS, k), float)
+    np.testing.assert_allclose(exact.gradient(LOGITS, rewards, k), expected, rtol=0, atol=1e-15)
+
+
+def test_gradient_of_real_k_equals_differences():
+    def objective(logits, k):  # J_k = sum of spacings times 1 - F^k, for ascending rewards 0, 1, 3
+        probs = np.exp(logits) / np.exp(logits).sum()
+        at_most = np.cumsum(probs)
+        return (1 - at_most[0] ** k) + 2 * (1 - at_most[1] ** k)
+
+    step = 1e-5
+    for k in (0.5, 1.2, 3.7):
+        differences = [
+            (objective(LOGITS + step * e, k) - objective(LOGITS - step * e, k)) / (2 * step)
+            for e in np.eye(3)
+        ]
+        np.testing.assert_allclose(
+            exact.gradient(LOGITS, np.array([0.0, 1.0, 3.0]), k), differences, rtol=1e-8
+        )
+
+
+def test_many_chunks_add_up_to_one(monkeypatch):
+    whole = exact.moments(jax_maxpo_by_subsets, LOGITS, REWARDS["distinct"], 9, 2)
+    monkeypatch.setattr(exact, "_CHUNK_ELEMENTS", 9 * 7)
+    parts = exact.moments(jax_maxpo_by_subsets, LOGITS, REWARDS["distinct"], 9, 2)
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-14, atol=0)
+    np.testing.assert_allclose(parts.covariance, whole.covariance, rtol=1e-13, atol=1e-18)
+
+
+def test_small_variance_beside_a_large_mean_keeps_its_digits():
+    p, group_size = 0.25, 4
+
+    def nearly_constant(rewards, k):
+        """g is exactly (-1, 1) / 4 in every group, plus a millionth of REINFORCE."""
+        successes = rewards.sum(-1, keepdims=True)
+        share = rewards / (np.maximum(successes, 1) * (1 - p))
+        return np.where(successes > 0, share, -1 / (group_size * p)) + 1e-6 * rewards
+
+    logits = np.log([1 - p, p])
+    got = exact.variance(nearly_constant, logits, [0, 1], group_size, 1)
+    expected = 1e-12 * exact.variance(reinforce, logits, [0, 1], group_size, 1)
+    assert got == pytest.approx(expected, rel=1e-8)
+
+
+def test_bias_and_variance():
+    # REINFORCE for J_1, held against J_2: for rewards (0, 1) the gradients are p q and 2 q (p q).
+    p, q = 0.25, 0.75
+    logits = np.log([q, p])
+    j1 = exact.bias(reinforce, logits, [0, 1], 3, 1)
+    np.testing.assert_allclose(j1, 0, atol=1e-15)
+    j2 = exact.bias(reinforce, logits, [0, 1], 3, 2)
+    np.testing.assert_allclose(j2, [-2 * p * q * (1 - q), 2 * p * q * (1 - q)], atol=1e-15)
+    # g_1 = (1/3) sum of three draws of q with probability p: variance p q^3 / 3, twice.
+    assert exact.variance(reinforce, logits, [0, 1], 3, 1) == pytest.approx(2 * p * q * q * q / 3)
+
+
+def test_float64_whatever_the_setting_and_the_setting_is_left_alone():
+    seen = []
+
+    def spy(rewards, k):
+        seen.append(rewards.dtype)
+        return rewards
+
+    exact.moments(spy, LOGITS, REWARDS["distinct"], 3, 1)
+    assert set(seen) == {np.dtype(np.float64)}
+    assert not jax.config.jax_enable_x64
+    assert jnp.zeros(1).dtype == jnp.float32
+
+
+def test_compiled_once_per_size():
+    traces = []
+
+    def counted(rewards, k):
+        traces.append(rewards.shape)
+        return rewards
+
+    for rewards in REWARDS.values():
+        exact.moments(counted, LOGITS, rewards, 5, 1)
+    assert len(traces) == 1
+
+
+def test_too_many_multisets_says_how_many_and_what_fits():
+    with pytest.raises(
+        ValueError, match=r"64 actions and group_size 16 make [\d,]+ multisets"
+    ) as e:
+        exact.moments(reinforce, np.zeros(64), np.arange(64.0), 16, 1)
+    assert "group_size up to 4 fits" in str(e.value)
+    assert "up to 10 actions fit" in str(e.value)
+
+
+def test_order_dependent_estimator_is_refused_by_name_when_too_large():
+    with pytest.raises(ValueError, match=r"first_sample_only depends on the order .* 67,108,864 "):
+        exact.moments(first_sample_only, np.zeros(2), np.array([0.0, 1.0]), 26, 1)
+
+
+@pytest.mark.parametrize(
+    ("logits", "rewards", "group_size", "message"),
+    [
+        (np.zeros(3), np.zeros(2), 4, r"must both be \[num_actions\]"),
+        (np.zeros((2, 2)), np.zeros((2, 2)), 4, r"must both be \[num_actions\]"),
+        (np.zeros(2), np.array([0, np.nan]), 4, "finite"),
+        (np.array([0, -np.inf]), np.zeros(2), 4, "finite"),
+        (np.zeros(2), np.zeros(2), 0, "group_size must be at least 1"),
+    ],
+)
+def test_bad_bandits_are_named(logits, rewards, group_size, message):
+    with pytest.raises(ValueError, match=message):
+        exact.moments(reinforce, logits, rewards, group_size, 1)
+
+
+def test_wrong_shape_is_named():
+    with pytest.raises(ValueError, match="the estimator returned shape"):
+        exact.moments(lambda rewards, k: rewards.mean(-1), LOGITS, REWARDS["distinct"], 3, 1)
+
+
+def test_errors_of_the_estimator_itself_come_through():
+    def picky(rewards, k):
+        raise ValueError("k is out of range")
+
+    with pytest.raises(ValueError, match="k is out of range"):
+        exact.moments(picky, LOGITS, REWARDS["distinct"], 3, 1)
+
+
+def test_four_arms_sixteen_samples_takes_well_under_a_second():
+    logits, rewards = np.zeros(4), np.arange(4.0)
+    exact.moments(jax_maxpo_by_subsets, logits, rewards, 16, 2)
+    start = time.perf_counter()
+    m = exact.moments(jax_maxpo_by_subsets, logits, rewards, 16, 2)
+    assert time.perf_counter() - start < 0.5
+    np.testing.assert_allclose(m.mean, exact.gradient(logits, rewards, 2), rtol=0, atol=1e-14)

@@ -1,0 +1,107 @@
+"""Single precision: MaxPO to a few roundings for every group size, and ties to the last bit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import maxpo_jax
+from maxpo_jax import estimators
+
+GROUP_SIZES = (2, 3, 16, 33, 256, 1000, 4096)
+
+
+def reward_families(group_size: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    index = rng.permutation(group_size)
+    return np.stack(
+        [
+            rng.normal(size=group_size),
+            rng.exponential(size=group_size),
+            rng.standard_t(2, size=group_size),
+            rng.random(group_size) < 0.1,
+            rng.random(group_size) < 0.98,
+            rng.integers(0, 100, size=group_size),
+            rng.integers(0, 100, size=group_size) + 1e6,
+            1e6 - (index < 2),
+            7.0 * (index == 0),
+        ]
+    ).astype(np.float32)
+
+
+def maxpo_in_extended_precision(rewards: np.ndarray, k: int) -> np.ndarray:
+    """Sorted spacings, weights by their recursion, all in extended precision."""
+    size = rewards.shape[-1]
+    weights = np.zeros(size - 1, np.longdouble)
+    weight = np.longdouble(size) / (size - 1)
+    for m in range(size - 1, k - 1, -1):
+        weights[m - 1] = weight
+        weight = weight * (m - k) / max(m - 1, 1)
+    order = np.argsort(rewards, axis=-1)
+    ranked = np.take_along_axis(rewards, order, axis=-1).astype(np.longdouble)
+    climbed = np.cumsum(weights * np.diff(ranked, axis=-1), axis=-1)
+    climbed = np.concatenate([np.zeros((len(rewards), 1), np.longdouble), climbed], axis=-1)
+    result = np.empty_like(climbed)
+    np.put_along_axis(result, order, climbed - climbed.mean(axis=-1, keepdims=True), axis=-1)
+    return result
+
+
+@pytest.mark.parametrize("group_size", GROUP_SIZES)
+def test_maxpo_is_precise_to_the_largest_advantage_of_the_group(group_size):
+    rewards = np.concatenate([reward_families(group_size, seed) for seed in range(3)])
+    traced = jax.jit(maxpo_jax.maxpo)
+    for k in sorted({1, 2, group_size // 4, group_size // 2, group_size - 2, group_size - 1}):
+        if not 1 <= k < group_size:
+            continue
+        truth = maxpo_in_extended_precision(rewards, k)
+        largest = np.abs(truth).max(axis=-1)
+        span = np.ptp(rewards, axis=-1)
+        counted = largest > 1e-30 * span
+        for advantages in (maxpo_jax.maxpo(rewards, k), traced(rewards, k)):
+            assert advantages.dtype == jnp.float32
+            error = np.abs(np.asarray(advantages) - truth).max(axis=-1)
+            assert np.all(error[counted] <= 5e-7 * largest[counted]), (k, error / largest)
+            assert np.all(np.abs(np.asarray(advantages))[~counted] <= 1e-29)
+
+
+@pytest.mark.parametrize("name", estimators.names())
+@pytest.mark.parametrize("group_size", [16, 1000])
+def test_tied_rewards_get_equal_advantages_to_the_last_bit(name, group_size):
+    estimator = estimators.get(name)
+    if estimator.randomized:
+        pytest.skip("draws of its own tell tied samples apart")
+    rewards = reward_families(group_size, seed=11)[3:7]
+    if estimator.reward_type == "binary":
+        rewards = rewards[:2]
+    smallest, largest = (
+        estimator.k_range.smallest(group_size),
+        estimator.k_range.largest(group_size),
+    )
+    for k in sorted({smallest, (smallest + largest) // 2, largest}):
+        advantages = np.asarray(estimator(rewards, k))
+        for reward, advantage in zip(rewards, advantages, strict=True):
+            for value in np.unique(reward):
+                assert np.unique(advantage[reward == value]).size == 1
+
+
+def test_an_offset_costs_nothing():
+    rewards = np.random.default_rng(0).integers(0, 50, size=(20, 300)).astype(np.float32)
+    for k in (1, 7, 150, 299):
+        np.testing.assert_array_equal(
+            maxpo_jax.maxpo(rewards, k), maxpo_jax.maxpo(rewards + np.float32(1e6), k)
+        )
+
+
+def test_half_precision_is_computed_in_single():
+    rewards = jnp.asarray(reward_families(64, seed=3)[:3], jnp.bfloat16)
+    advantages = maxpo_jax.maxpo(rewards, 8)
+    assert advantages.dtype == jnp.bfloat16
+    in_single = maxpo_jax.maxpo(rewards.astype(jnp.float32), 8)
+    np.testing.assert_array_equal(advantages, in_single.astype(jnp.bfloat16))
+
+
+def test_integers_and_booleans_become_single_precision():
+    for rewards in (jnp.array([0, 1, 1]), jnp.array([False, True, True]), [0, 1, 1]):
+        advantages = maxpo_jax.maxpo(rewards, 1)
+        assert advantages.dtype == jnp.float32
+        np.testing.assert_allclose(advantages, [-1, 0.5, 0.5], rtol=1e-6)

@@ -1,0 +1,96 @@
+"""How a function wants to be called is found out, not asked."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maxpo_jax import estimators
+from maxpo_jax.report_card.subject import from_function
+
+REWARDS = np.array([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0], [1.0, 0.0, 0.0]])
+CENTERED = REWARDS - REWARDS.mean(axis=1, keepdims=True)
+
+
+def in_jax(rewards, k):
+    return rewards - jnp.mean(rewards)
+
+
+def in_batches(rewards, k):
+    return rewards - jnp.mean(rewards, axis=-1, keepdims=True)
+
+
+def in_numpy(rewards, k):
+    return np.subtract(rewards, np.mean(rewards))
+
+
+def in_python(rewards, k):
+    return [reward - sum(rewards) / len(rewards) for reward in rewards.tolist()]
+
+
+def in_eager_jax(rewards, k):
+    return jnp.where(rewards.at[0].get() > -1e9, rewards - float(jnp.mean(rewards)), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "language", "batching"),
+    [
+        (in_jax, "jax", "vmap"),
+        (in_batches, "jax", "vmap"),
+        (in_numpy, "numpy", "loop"),
+        (in_python, "numpy", "loop"),
+        (in_eager_jax, "eager jax", "loop"),
+    ],
+)
+def test_every_language_gives_the_same_in_float64(function, language, batching):
+    subject = from_function(function, 3, 1)
+    assert (subject.language, subject.batching) == (language, batching)
+    np.testing.assert_allclose(subject.advantages(REWARDS, 1), CENTERED, atol=1e-15)
+
+
+def test_a_function_that_vmap_changes_is_looped():
+    def host(rewards):
+        return (rewards - rewards.mean()).astype(rewards.dtype)
+
+    def reads_neighbors(rewards, k):
+        shape = jax.ShapeDtypeStruct(rewards.shape, rewards.dtype)
+        return jax.pure_callback(host, shape, rewards, vmap_method="expand_dims")
+
+    subject = from_function(reads_neighbors, 3, 1)
+    assert subject.batching == "map"
+    np.testing.assert_allclose(subject.advantages(REWARDS, 1), CENTERED, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("function", "randomized"),
+    [
+        (lambda rewards, k: rewards, False),
+        (lambda rewards, k, scale=1.0: rewards, False),
+        (lambda rewards, k, rng: rewards + jax.random.normal(rng, (), rewards.dtype), True),
+        (lambda rewards, k, *, key: rewards + jax.random.normal(key, (), rewards.dtype), True),
+    ],
+)
+def test_a_key_is_recognized(function, randomized):
+    subject = from_function(function, 3, 1)
+    assert subject.randomized is randomized
+    again = [subject.advantages(REWARDS, 1, seed=seed) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(again[0], again[1])
+    assert np.array_equal(again[0], again[2]) is not randomized
+
+
+def test_single_precision_is_single():
+    subject = from_function(in_jax, 3, 1)
+    assert subject.advantages(REWARDS, 1, double=False).dtype == np.float32
+    assert subject.advantages(REWARDS, 1).dtype == np.float64
+
+
+def test_facts_of_a_registered_estimator_are_taken_over():
+    subject = from_function(estimators.get("maxpo"), 3, 1)
+    assert (subject.name, subject.takes_where, subject.reward_type) == ("maxpo", True, "real")
+
+
+def test_more_groups_than_one_chunk():
+    groups = np.random.default_rng(0).normal(size=(200, 3))
+    subject = from_function(in_jax, 3, 1)
+    expected = groups - groups.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(subject.advantages(groups, 1), expected, atol=1e-14)
