@@ -1,0 +1,1 @@
+"""One file a figure: its grids, summary, drawing, findings and caption, from data alone."""

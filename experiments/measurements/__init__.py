@@ -1,0 +1,1 @@
+"""What a run yields, one measurement a file: pure functions of the fields of a run."""
