@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 from ml_collections import ConfigDict
 
-from experiments import experiment, gradient_variance, provenance, reference_algorithms
-from experiments.configuration import resolve_config
+from experiments import experiment, gradient_variance, reference_algorithms
+from experiments.common import provenance
+from experiments.common.configuration import resolve_config
 from experiments.drawings import benchmark_estimators as drawing
 from maxpo_jax import estimators
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from absl import flags
 
-from experiments import command_line, function_spec
-from experiments.errors import UserError, did_you_mean
+from experiments.common import command_line, function_spec
+from experiments.common.errors import UserError, did_you_mean
 from maxpo_jax.report_card import CLAIMS, CannotCallError, Card, RewardType, report_card
 
 MODULE = "experiments.check_estimator"
@@ -100,7 +100,7 @@ def _store(card: Card, claims: Sequence[str], json_path: str, html_path: str) ->
     if json_path:
         _write(json_path, json.dumps(card.as_json() | {"claims": list(claims)}, indent=1) + "\n")
     if html_path:
-        from experiments import report_card_html  # drawing takes a second to import
+        from experiments import report_card_html
 
         _write(html_path, report_card_html.page(card, claims))
 

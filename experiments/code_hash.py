@@ -19,22 +19,22 @@ from pathlib import Path
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("maxpo_jax", "experiments")
 FRAME = (
-    "experiments.atomic_file",
-    "experiments.claims",
+    "experiments.common.atomic_file",
+    "experiments.common.findings",
     "experiments.code_hash",
-    "experiments.command_line",
-    "experiments.configuration",
-    "experiments.errors",
+    "experiments.common.command_line",
+    "experiments.common.configuration",
+    "experiments.common.errors",
     "experiments.experiment",
-    "experiments.gallery",
+    "experiments.common.gallery",
     "experiments.parts",
-    "experiments.provenance",
+    "experiments.common.provenance",
     "experiments.reproduce",
     "experiments.run_directory",
     "experiments.sweep",
     "experiments.sweeps",
 )
-SHOWING = ("experiments.drawings", "experiments.style")
+SHOWING = ("experiments.drawings", "experiments.common.style")
 
 
 def computing_code_hash(files: Iterable[Path]) -> str:

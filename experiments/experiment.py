@@ -35,11 +35,12 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from experiments import claims as claims_module
-from experiments import code_hash, command_line, configuration, provenance, run_directory, style
-from experiments.claims import Claim
-from experiments.configuration import config_hash, resolve_config
-from experiments.errors import UserError
+from experiments import code_hash, run_directory
+from experiments.common import command_line, configuration, provenance, style
+from experiments.common import findings as findings_module
+from experiments.common.configuration import config_hash, resolve_config
+from experiments.common.errors import UserError
+from experiments.common.findings import Finding
 from experiments.parts import Part, PartStore
 from experiments.run_directory import CONFIG, DATA, MANIFEST, DamagedDataError, RunDirectory, Stored
 
@@ -72,7 +73,7 @@ class Experiment:
     parts: Callable[[ConfigDict], Mapping[str, Callable[[], xr.Dataset]]]
     combine: Callable[[ConfigDict, dict[str, xr.Dataset]], xr.Dataset]
     draw: Callable[[xr.Dataset], Figure]
-    claims: Callable[[xr.Dataset], list[Claim]]
+    claims: Callable[[xr.Dataset], list[Finding]]
     caption: Callable[[xr.Dataset], str]
     texts: Callable[[xr.Dataset], Mapping[str, str]] = _no_texts
 
@@ -87,7 +88,7 @@ class RunResult(NamedTuple):
 
     directory: Path
     computed: bool
-    claims: list[Claim]
+    claims: list[Finding]
 
 
 def run(
@@ -179,7 +180,7 @@ def _main(experiment: Experiment, arguments: Sequence[str]) -> int:
         redraw=values.redraw,
         command=command_line.recorded_command(experiment.module, arguments),
     )
-    print(claims_module.table(result.claims))
+    print(findings_module.table(result.claims))
     state = "computed" if result.computed else "drawn" if values.redraw else "up to date"
     print(f"\n{experiment.name}: {state}, in {result.directory}")
     return 0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import command_line
+from experiments.common import command_line
 from maxpo_jax import estimators
 from maxpo_jax.estimators import Estimator
 

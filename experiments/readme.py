@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments import list_estimators
-from experiments.configuration import PROJECT_ROOT
-from experiments.gallery import cell
+from experiments.common.configuration import PROJECT_ROOT
+from experiments.common.gallery import cell
 from experiments.reproduce import EXPERIMENTS
 
 README = PROJECT_ROOT / "README.md"

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
+from experiments.common import style
 from maxpo_jax.report_card import CLAIMS, FACTS, Card, Verdict
 from maxpo_jax.report_card.verdicts import show
 

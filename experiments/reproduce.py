@@ -13,11 +13,12 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import claims, command_line, experiment, gallery, run_directory
-from experiments.configuration import resolve_config
-from experiments.errors import UserError, did_you_mean
+from experiments import experiment, run_directory
+from experiments.common import command_line, findings, gallery
+from experiments.common.configuration import resolve_config
+from experiments.common.errors import UserError, did_you_mean
+from experiments.common.gallery import Entry
 from experiments.experiment import Experiment
-from experiments.gallery import Entry
 
 # Modules of this package, in the order of the gallery.
 EXPERIMENTS: tuple[str, ...] = (
@@ -63,7 +64,7 @@ def reproduce(
         _attempt(name, failures, functools.partial(_bring_up_to_date, name, mode, out_dir, force))
     entries = _stored_entries(out_dir, failures)
     _write(out_dir, entries)
-    print("\n" + claims.table([claim for entry in entries for claim in entry.claims]))
+    print("\n" + findings.table([claim for entry in entries for claim in entry.claims]))
     return failures
 
 
@@ -146,7 +147,7 @@ def _add_entry(entries: list[Entry], name: str, out_dir: Path) -> None:
 
 def _write(out_dir: Path, entries: Sequence[Entry]) -> None:
     every_claim = [claim for entry in entries for claim in entry.claims]
-    contents = {"claims.json": claims.to_json(every_claim), "README.md": gallery.page(entries)}
+    contents = {"claims.json": findings.to_json(every_claim), "README.md": gallery.page(entries)}
     for name, text in contents.items():
         run_directory.atomic_write(out_dir / name, text.encode())
 

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from experiments.atomic_file import (
+from experiments.common.atomic_file import (
     TEMPORARY_SUFFIX,
     atomic_write,
     check_writable,
     sync_folder,
     write_and_sync,
 )
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 
 __all__ = [
     "DamagedDataError",

@@ -22,9 +22,9 @@ from absl import flags
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from experiments import command_line
-from experiments.configuration import override_from_flags, resolve_config
-from experiments.errors import UserError
+from experiments.common import command_line
+from experiments.common.configuration import override_from_flags, resolve_config
+from experiments.common.errors import UserError
 from experiments.sweeps import driver, dry_run, local, report, slurm
 from experiments.sweeps import sweepable as sweepable_module
 from experiments.sweeps.axes import parse_axes

@@ -18,7 +18,8 @@ from unittest import mock
 import toy_experiment as toy
 from matplotlib.figure import Figure
 
-from experiments import experiment, provenance, style
+from experiments import experiment
+from experiments.common import provenance, style
 from experiments.run_directory import sha256
 
 OLD, NEW = (toy.make_config(scale=scale, num_parts=1) for scale in (1.0, 2.0))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import adam_variance, bandit_learning, bandit_runs, k_sensitivity
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.experiment import load, run
 from maxpo_jax import estimators
 from maxpo_jax.bandits.lottery import make_instance

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import benchmark_estimators, experiment
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.drawings import benchmark_estimators as drawing
 
 TINY = {

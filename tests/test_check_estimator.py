@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments import check_estimator, readme
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 from maxpo_jax import estimators
 from maxpo_jax.report_card import edges, expectation, symmetry, variance
 from maxpo_jax.report_card.card import paragraph

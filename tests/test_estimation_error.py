@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import estimation_error
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.experiment import load, run
 
 TINY = {

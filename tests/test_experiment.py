@@ -11,8 +11,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from experiments import experiment
-from experiments.claims import Claim
-from experiments.errors import UserError
+from experiments.common.errors import UserError
+from experiments.common.findings import Finding
 from experiments.experiment import RunResult
 
 FILES = {"config.json", "manifest.json", "data.nc", "toy.png", "toy.pdf"}
@@ -319,7 +319,7 @@ def test_load_reads_a_stored_result(tmp_path: Path) -> None:
     stored = experiment.load(toy.EXPERIMENT, tmp_path)
     assert stored is not None
     assert toy.caption(stored.dataset) == "Toy values, seed 0."
-    assert isinstance(toy.claims(stored.dataset)[0], Claim)
+    assert isinstance(toy.claims(stored.dataset)[0], Finding)
 
 
 def test_resolve_config_checks_names_types_and_modes(config_file: Path) -> None:

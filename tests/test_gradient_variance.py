@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from experiments import gradient_variance
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.drawings import gradient_variance as drawing
 from experiments.experiment import run
 from maxpo_jax import estimators

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments import maze_learning
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.experiment import load, run
 
 

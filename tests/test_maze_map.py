@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import maze_map
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.experiment import run
 from maxpo_jax.mazes import builders as maze_builders
 

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from experiments import maze_scaling
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.experiment import load, run
 from maxpo_jax.mazes import builders as maze_builders
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from experiments import pass_at_k
-from experiments.configuration import resolve_config
+from experiments.common.configuration import resolve_config
 from experiments.drawings import pass_at_k as drawing
 from experiments.experiment import load, run
 from maxpo_jax import estimators

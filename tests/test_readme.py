@@ -7,7 +7,7 @@ import re
 import pytest
 
 from experiments import readme
-from experiments.configuration import PROJECT_ROOT
+from experiments.common.configuration import PROJECT_ROOT
 
 TEXT = readme.README.read_text(encoding="utf-8")
 

@@ -10,7 +10,8 @@ import pytest
 import toy_experiment as toy
 import xarray as xr
 
-from experiments import configuration, reproduce
+from experiments import reproduce
+from experiments.common import configuration
 
 
 def broken_parts(config: object) -> dict:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from experiments import run_directory
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 from experiments.parts import Part, PartStore
 from experiments.run_directory import DamagedDataError, RunDirectory, opened
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 from experiments.sweeps.axes import Axis, parse_axes, product
 from tests.toy_sweep import make_config
 

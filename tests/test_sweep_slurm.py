@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 from experiments.sweeps import slurm
 from tests import slurm_cluster
 from tests.toy_sweep import computed_runs

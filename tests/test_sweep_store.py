@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 from experiments.sweeps.store import Result, StorageError, Store, run_key
 
 KEY = run_key("toy", "code", {"k": 1})

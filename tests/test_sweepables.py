@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments.configuration import resolve_config
-from experiments.errors import UserError
+from experiments.common.configuration import resolve_config
+from experiments.common.errors import UserError
 from experiments.sweepables import maze_learning
 from experiments.sweeps import axes, plan, sweepable
 from maxpo_jax import estimators

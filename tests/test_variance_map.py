@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import style, variance_map
-from experiments.configuration import resolve_config
+from experiments import variance_map
+from experiments.common import style
+from experiments.common.configuration import resolve_config
 from experiments.drawings import variance_map as drawing
 from experiments.experiment import run
 from maxpo_jax import estimators

@@ -9,9 +9,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
 from experiments.experiment import Experiment
 
 
@@ -48,9 +48,9 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     mean = float(dataset.value.mean())
-    return [Claim("toy", "mean", "the mean is below one", f"{mean:.2f}", mean < 1)]
+    return [Finding("toy", "mean", "the mean is below one", f"{mean:.2f}", mean < 1)]
 
 
 def caption(dataset: xr.Dataset) -> str:

@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 from experiments.drawings.learning_curves import INSTANCE_LABELS, at_the_edge
-from experiments.statistics import bootstrap_interval
 
 NUM_RESAMPLES = 2000
 
@@ -72,13 +72,13 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """How far the proxy is off at the end, and whether it ranks the estimators."""
     found = []
     for name in map(str, dataset.estimator.values):
         ratio, low, high = (ends[-1] for ends in ratio_of_means(dataset.sel(estimator=name)))
         found.append(
-            Claim(
+            Finding(
                 "adam_variance",
                 f"{name} within a factor of 1.5",
                 f"{style.plain_label(name)}: the mean proxy is within a factor of 1.5 of the mean "
@@ -92,7 +92,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return found
 
 
-def _ranks(dataset: xr.Dataset) -> Claim:
+def _ranks(dataset: xr.Dataset) -> Finding:
     """Pairs of estimators whose means the proxy puts in the true order, at every record."""
     proxy, true = dataset.proxy.mean("seed"), dataset.true_variance.mean("seed")
     agree = [
@@ -101,7 +101,7 @@ def _ranks(dataset: xr.Dataset) -> Claim:
         for a, b in itertools.combinations(dataset.estimator.values, 2)
     ]
     share = np.array(agree).mean(axis=0)
-    return Claim(
+    return Finding(
         "adam_variance",
         "ranks_estimators",
         "the proxy ranks every pair of estimators as the true variance does, after training",

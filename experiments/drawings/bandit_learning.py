@@ -4,16 +4,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 from experiments.drawings.learning_curves import (
     INSTANCE_LABELS,
     at_the_edge,
     draw_curve,
     mean_with_interval,
 )
-from experiments.statistics import bootstrap_interval
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -46,7 +46,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """What training came to, for J_K and for J_1, whichever way it comes out."""
     learners = [str(learner) for learner in dataset.learner.values]
     final = dataset.isel(update=-1)
@@ -60,7 +60,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return found + [_reaches_more(final.max_at_1, one, "maxpo", "J_1") for one in annealed]
 
 
-def _reaches_more(final: xr.DataArray, first: str, second: str, target: str) -> Claim:
+def _reaches_more(final: xr.DataArray, first: str, second: str, target: str) -> Finding:
     """Paired by seed: both learners start from the same random numbers."""
     measured, verdicts = [], []
     for name in final.instance.values:
@@ -72,7 +72,7 @@ def _reaches_more(final: xr.DataArray, first: str, second: str, target: str) -> 
                 f"{mean_with_interval(a - b)}"
             )
             verdicts.append(bootstrap_interval(a - b, statistic=np.mean).low > 0)
-    return Claim(
+    return Finding(
         "bandit_learning",
         f"{first} above {second} in {target}",
         f"{_label(first)} reaches a larger {target} than {_label(second)}, on every instance",

@@ -7,9 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
 
 NAME = "benchmark_estimators"
 LARGEST_RATIO = {4: 0.04, 8: 0.04, 16: 0.1, 32: 0.3, 64: 0.3, 128: 0.5, 256: 0.5}
@@ -83,12 +83,12 @@ def _ratio(seconds: xr.DataArray) -> xr.DataArray:
     return seconds.sel(algorithm="maxpo", drop=True) / seconds.sel(algorithm="argsort", drop=True)
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """The targets that the library is held to, on the sizes that were measured."""
     ratios = _ratio(dataset.seconds_per_sample).to_series()
     judged = {size: ratio for size, ratio in ratios.items() if size in LARGEST_RATIO}
     found = [
-        Claim(
+        Finding(
             NAME,
             "share_of_argsort",
             "MaxPO takes at most "
@@ -104,7 +104,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     times = growing.sel(algorithm="maxpo").values
     growth, allowed = times[-1] / times[0], np.log(sizes[-1]) / np.log(sizes[0])
     found += [
-        Claim(
+        Finding(
             NAME,
             "largest_group",
             f"a group of {sizes[-1]:,} takes at most {LARGEST_RATIO_OF_A_MILLION} of the time of "
@@ -112,7 +112,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
             f"{last:.2f}",
             last <= LARGEST_RATIO_OF_A_MILLION,
         ),
-        Claim(
+        Finding(
             NAME,
             "growth",
             f"from B = {sizes[0]:,} to {sizes[-1]:,} the time grows no faster than B log B",
@@ -126,13 +126,13 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return [*found, _precision(dataset), _draws(dataset)]
 
 
-def _gain_over_quadratic(dataset: xr.Dataset) -> list[Claim]:
+def _gain_over_quadratic(dataset: xr.Dataset) -> list[Finding]:
     if 64 not in dataset.group_size:
         return []
     times = dataset.seconds_per_sample.sel(group_size=64)
     gain = float(times.sel(algorithm="quadratic") / times.sel(algorithm="maxpo"))
     return [
-        Claim(
+        Finding(
             NAME,
             "gain_over_quadratic",
             f"at B = 64 MaxPO is at least {SMALLEST_GAIN_OVER_QUADRATIC} times as fast as the "
@@ -143,9 +143,9 @@ def _gain_over_quadratic(dataset: xr.Dataset) -> list[Claim]:
     ]
 
 
-def _memory(dataset: xr.Dataset) -> Claim:
+def _memory(dataset: xr.Dataset) -> Finding:
     worst = _worst(dataset, "memory_per_reward")
-    return Claim(
+    return Finding(
         NAME,
         "memory",
         f"result and temporary memory together take at most {LARGEST_MEMORY} times the rewards",
@@ -154,9 +154,9 @@ def _memory(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _compilation(dataset: xr.Dataset) -> Claim:
+def _compilation(dataset: xr.Dataset) -> Finding:
     worst = _worst(dataset, "compile_seconds")
-    return Claim(
+    return Finding(
         NAME,
         "compilation",
         f"MaxPO compiles in less than {LONGEST_COMPILATION:g} s for every group size",
@@ -169,9 +169,9 @@ def _worst(dataset: xr.Dataset, variable: str) -> float:
     return max(float(dataset[name].max()) for name in (variable, f"growing_{variable}"))
 
 
-def _precision(dataset: xr.Dataset) -> Claim:
+def _precision(dataset: xr.Dataset) -> Finding:
     worst = float(dataset.relative_error.sel(reward_dtype="float32").max())
-    return Claim(
+    return Finding(
         NAME,
         "float32",
         f"float32 errors stay below {LARGEST_ERROR:g} of the largest advantage up to B = "
@@ -181,9 +181,9 @@ def _precision(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _draws(dataset: xr.Dataset) -> Claim:
+def _draws(dataset: xr.Dataset) -> Finding:
     alone, figure = dataset.gradient_draws_per_second.sel(drawn=["maxpo", "figure"]).values
-    return Claim(
+    return Finding(
         NAME,
         "gradient_draws",
         f"gradient_variance computes at least {FEWEST_DRAWS:,} gradient estimates a second "

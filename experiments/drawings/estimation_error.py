@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
-from experiments.statistics import bootstrap_interval
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 
 FAMILY_LABELS = {
     "gaussian": "Gaussian rewards",
@@ -52,7 +52,7 @@ def _draw_family(ax: Axes, of_family: xr.Dataset) -> None:
     style.log_axis(ax, "y")
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """Slope or plateau of every estimator, predicted against measured, in every family."""
     found = []
     for name in dataset.estimator.values:
@@ -66,7 +66,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         verdicts = {family: verdict(curve) for family, curve in curves.items()}
         if verdicts:
             found.append(
-                Claim(
+                Finding(
                     "estimation_error",
                     str(name),
                     f"{style.plain_label(str(name))} is unbiased: its error falls as N^(-1/2)"

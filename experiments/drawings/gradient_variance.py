@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
-from experiments.statistics import bootstrap_interval
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 
 FAMILY_LABELS = {
     "gaussian": "Gaussian",
@@ -75,7 +75,7 @@ def _draw_curves(ax: Axes, x: np.ndarray, variances: xr.DataArray) -> None:
         )
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """What the variances say about MaxPO, EI and PKPO's s, whichever way it comes out."""
     found = []
     names = {str(name) for name in dataset.estimator.values}
@@ -94,8 +94,8 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return found
 
 
-def _claim(name: str, sentence: str, measured: str, holds: bool) -> Claim:
-    return Claim("gradient_variance", name, sentence, measured, holds)
+def _claim(name: str, sentence: str, measured: str, holds: bool) -> Finding:
+    return Finding("gradient_variance", name, sentence, measured, holds)
 
 
 class _Ratios:
@@ -122,7 +122,7 @@ def _setting(dataset: xr.Dataset) -> str:
     return f"B = {config.group_size}, K = {config.k}"
 
 
-def _maxpo_below_ei(dataset: xr.Dataset) -> Claim:
+def _maxpo_below_ei(dataset: xr.Dataset) -> Finding:
     large = dataset.variance_by_size.sel(num_actions=dataset.num_actions >= 8)
     ratios = _Ratios(large, "maxpo", "ei")
     return _claim(
@@ -133,7 +133,7 @@ def _maxpo_below_ei(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _ei_lower_at_two(dataset: xr.Dataset) -> Claim:
+def _ei_lower_at_two(dataset: xr.Dataset) -> Finding:
     ratios = _Ratios(dataset.variance_by_size, "maxpo", "ei")
     lower = ratios.low > 1
     sizes = [int(n) for n in dataset.num_actions.values if bool(lower.sel(num_actions=n).all())]
@@ -148,7 +148,7 @@ def _ei_lower_at_two(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _ei_lower_near_b(dataset: xr.Dataset) -> Claim:
+def _ei_lower_near_b(dataset: xr.Dataset) -> Finding:
     ratios = _Ratios(dataset.variance_by_k, "maxpo", "ei")
     lower = (ratios.low > 1).sel(k=dataset.k > 1)
     everywhere = [int(k) for k in lower.k.values if bool(lower.sel(k=k).all())]
@@ -165,7 +165,7 @@ def _ei_lower_near_b(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _s_is_highest(dataset: xr.Dataset) -> Claim:
+def _s_is_highest(dataset: xr.Dataset) -> Finding:
     medians = dataset.variance_by_size.median("instance")
     others = medians.drop_sel(estimator="pkpo_s")
     ratio = medians.sel(estimator="pkpo_s", drop=True) / others.max("estimator")
@@ -184,7 +184,7 @@ def _s_is_highest(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _canonical_is_maxpo(dataset: xr.Dataset) -> Claim:
+def _canonical_is_maxpo(dataset: xr.Dataset) -> Finding:
     """Two routes to one advantage; single precision is all that may tell them apart."""
     differences = [
         np.abs(v.sel(estimator="canonical").values / v.sel(estimator="maxpo").values - 1).max()
@@ -198,7 +198,7 @@ def _canonical_is_maxpo(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _agrees_with_enumeration(dataset: xr.Dataset) -> Claim:
+def _agrees_with_enumeration(dataset: xr.Dataset) -> Finding:
     """One t test per curve point over its instances, corrected for their number."""
     truth = dataset.exact_variance.rename(exact_num_actions="num_actions")
     ratio = (dataset.variance_by_size / truth).transpose("instance", ...)

@@ -9,11 +9,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 from experiments.drawings.learning_curves import INSTANCE_LABELS, at_the_edge
-from experiments.statistics import bootstrap_interval
 
 COLOURS = "cividis"
 
@@ -66,7 +66,7 @@ def _draw_map(ax: Axes, share: xr.DataArray, norm: Normalize) -> None:
     ax.grid(visible=False)
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """Whether it is best to train for the k of evaluation, and what MaxPO gains over RLOO."""
     share = share_of_optimum(dataset)
     found = [_own_k_is_best(share, str(name)) for name in share.estimator.values]
@@ -75,12 +75,12 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return found
 
 
-def _own_k_is_best(share: xr.DataArray, name: str) -> Claim:
+def _own_k_is_best(share: xr.DataArray, name: str) -> Finding:
     mean = share.sel(estimator=name).mean("seed")
     best = mean.training_k.values[mean.values.argmax(axis=1)]
     pairs = list(zip(mean.evaluation_k.values, best, strict=True))
     own = [(k, b) for k, b in pairs if k in mean.training_k]
-    return Claim(
+    return Finding(
         "k_sensitivity",
         f"{name}: own k is best",
         f"{style.plain_label(name)}: J_k is largest after training with K = k, for every k that "
@@ -90,7 +90,7 @@ def _own_k_is_best(share: xr.DataArray, name: str) -> Claim:
     )
 
 
-def _above_rloo(share: xr.DataArray) -> Claim:
+def _above_rloo(share: xr.DataArray) -> Finding:
     """Each at its best training K, as an oracle would choose it."""
     wins, measured = [], []
     for k in share.evaluation_k.values:
@@ -100,7 +100,7 @@ def _above_rloo(share: xr.DataArray) -> Claim:
         low = bootstrap_interval(maxpo - rloo, statistic=np.mean).low
         wins += [int(k)] if low > 0 else []
         measured.append(f"{maxpo.mean():.3f} against {rloo.mean():.3f} at k = {k}")
-    return Claim(
+    return Finding(
         "k_sensitivity",
         "maxpo above rloo",
         "MaxPO reaches a larger J_k than RLOO at every k, each at its best training K",

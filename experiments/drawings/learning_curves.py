@@ -5,8 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from experiments import style
-from experiments.statistics import bootstrap_interval
+from experiments.common import style
+from experiments.common.statistics import bootstrap_interval
 
 INSTANCE_LABELS = {"needle": "needle", "rare_success": "rare success", "ladder": "ladder"}
 

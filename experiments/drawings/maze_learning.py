@@ -5,10 +5,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
-from experiments.statistics import bootstrap_interval
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 
 NAME = "maze_learning"
 PANELS = {
@@ -86,7 +86,7 @@ def _draw_references(ax: Axes, dataset: xr.Dataset, metric: str, k: int) -> None
             ax.axhline(level, color=color, linestyle="--", linewidth=0.9, label=label, zorder=1)
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """The collapse at K = 1, the optimum kept at K > 1, and MaxPO against its rivals."""
     shown = _shown(dataset)
     names = [str(name) for name in dataset.estimator.values]
@@ -114,14 +114,14 @@ def _plain(name: str) -> str:
     return {"pkpo_sloo": "PKPO s_loo"}.get(name, style.estimator_style(name).label)
 
 
-def _collapse(dataset: xr.Dataset, shown: xr.Dataset) -> Claim:
+def _collapse(dataset: xr.Dataset, shown: xr.Dataset) -> Finding:
     path = stored_config(dataset).path
     first_turn = len(path) - len(path.lstrip(path[0]))
     rloo = shown.sel(estimator="rloo", k=1)
     prob, prob_text = _mean_with_interval(rloo.final_prob.values)
     best, best_text = _mean_with_interval(rloo.final_best_return.values)
     collapsed = prob > COLLAPSED if path[0] == "1" else prob < 1 - COLLAPSED
-    return Claim(
+    return Finding(
         NAME,
         "rloo_collapses",
         "RLOO settles on one action, and its best return of a group stays within 1 of the first "
@@ -131,7 +131,7 @@ def _collapse(dataset: xr.Dataset, shown: xr.Dataset) -> Claim:
     )
 
 
-def _keeps_optimum(shown: xr.Dataset, name: str) -> Claim:
+def _keeps_optimum(shown: xr.Dataset, name: str) -> Finding:
     texts, kept = [], []
     for k in _ks_of(shown, name):
         chosen = shown.sel(estimator=name, k=k)
@@ -139,7 +139,7 @@ def _keeps_optimum(shown: xr.Dataset, name: str) -> Claim:
         exact = float(chosen.optimal_prob)
         texts.append(f"K = {k}: {text}, exact {exact:.4f}")
         kept.append(abs(prob - exact) <= PROB_TOLERANCE)
-    return Claim(
+    return Finding(
         NAME,
         f"{name}_keeps_optimum",
         f"{_plain(name)} keeps the probability of action 1 within {PROB_TOLERANCE} of the exact "
@@ -149,14 +149,14 @@ def _keeps_optimum(shown: xr.Dataset, name: str) -> Claim:
     )
 
 
-def _ends_higher(shown: xr.Dataset, rival: str) -> Claim:
+def _ends_higher(shown: xr.Dataset, rival: str) -> Finding:
     texts, higher = [], []
     for k in _ks_of(shown, rival):
         ours, theirs = (shown.sel(estimator=name, k=k).final_value for name in ("maxpo", rival))
         gain = ours.values - theirs.values
         texts.append(f"K = {k}: {_mean_with_interval(gain, 4)[1]}")
         higher.append(bootstrap_interval(gain, statistic=np.mean).low > 0)
-    return Claim(
+    return Finding(
         NAME,
         f"maxpo_value_above_{rival}",
         f"MaxPO ends with a larger exact J_K than {_plain(rival)} at every K, at the same rate",
@@ -165,7 +165,7 @@ def _ends_higher(shown: xr.Dataset, rival: str) -> Claim:
     )
 
 
-def _varies_less(shown: xr.Dataset, rival: str) -> Claim:
+def _varies_less(shown: xr.Dataset, rival: str) -> Finding:
     texts, lower = [], []
     for k in _ks_of(shown, rival):
         ours, theirs = (
@@ -177,7 +177,7 @@ def _varies_less(shown: xr.Dataset, rival: str) -> Claim:
         ratio = f"{np.exp(logs.mean()):.3f} [{np.exp(low):.3f}, {np.exp(high):.3f}]"
         texts.append(f"K = {k}: {ratio}")
         lower.append(high < 0)
-    return Claim(
+    return Finding(
         NAME,
         f"maxpo_variance_below_{rival}",
         f"the gradient of MaxPO varies less than that of {_plain(rival)} at every K, in the last "
@@ -198,7 +198,7 @@ def _updates(dataset: xr.Dataset, name: str, k: int, threshold: float) -> np.nda
     return slowest.fillna(stored_config(dataset).num_updates).values
 
 
-def _faster(dataset: xr.Dataset, rival: str) -> Claim:
+def _faster(dataset: xr.Dataset, rival: str) -> Finding:
     """Updates to each threshold; the first of them decides."""
     texts, faster = [], []
     for threshold in dataset.threshold.values:
@@ -211,7 +211,7 @@ def _faster(dataset: xr.Dataset, rival: str) -> Claim:
             )
             if threshold == dataset.threshold.values[0]:
                 faster.append(high < 0)
-    return Claim(
+    return Finding(
         NAME,
         f"maxpo_faster_than_{rival}",
         f"MaxPO reaches 90% of the optimum of J_K in fewer updates than {_plain(rival)} at every "

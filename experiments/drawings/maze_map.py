@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
 
 NAME = "maze_map"
 RADIUS = 0.3
@@ -113,7 +113,7 @@ def _draw_cell(ax: Axes, cell: xr.Dataset) -> None:
     )
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """One path to the goal, more return there than anywhere, and where one action alone leads."""
     found = []
     for length in stored_config(dataset).dead_end_lengths:
@@ -122,7 +122,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         elsewhere = int(one.earned.where(one.at_goal == 0).max())
         at_goal = int(one.earned.where(one.at_goal == 1).max())
         found.append(
-            Claim(
+            Finding(
                 NAME,
                 f"goal_is_best_{length}",
                 f"with dead ends of up to {length} steps one walk alone reaches the goal, and no "
@@ -133,7 +133,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         )
         greedy = _return_of_one_action(one, 1)
         found.append(
-            Claim(
+            Finding(
                 NAME,
                 f"one_action_stops_{length}",
                 f"with dead ends of up to {length} steps, taking action 1 alone never reaches the "

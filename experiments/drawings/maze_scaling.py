@@ -5,10 +5,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
-from experiments.statistics import bootstrap_interval
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 
 NAME = "maze_scaling"
 RIVALS = ("rloo", "grpo", "ei", "pkpo_sloo", "zscore_maxpo")
@@ -87,7 +87,7 @@ def _plain(name: str) -> str:
     return {"pkpo_sloo": "PKPO s_loo"}.get(name, style.estimator_style(name).label)
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """Where learning stops, and how MaxPO compares with RLOO and with its rivals at each K."""
     names = [str(name) for name in dataset.estimator.values]
     if "maxpo" not in names:
@@ -97,7 +97,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return found + [_faster_than(dataset, rival) for rival in rivals]
 
 
-def _deeper_than(dataset: xr.Dataset, rival: str) -> Claim:
+def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
     config = stored_config(dataset)
     depths = {
         (int(k), float(bias)): (
@@ -111,7 +111,7 @@ def _deeper_than(dataset: xr.Dataset, rival: str) -> Claim:
         f"K = {k}, bias {bias:g}: {ours} against {theirs}"
         for (k, bias), (ours, theirs) in depths.items()
     )
-    return Claim(
+    return Finding(
         NAME,
         f"maxpo_as_deep_as_{rival}",
         f"MaxPO learns mazes at least as deep as {_plain(rival)} does within "
@@ -121,7 +121,7 @@ def _deeper_than(dataset: xr.Dataset, rival: str) -> Claim:
     )
 
 
-def _faster_than(dataset: xr.Dataset, rival: str) -> Claim:
+def _faster_than(dataset: xr.Dataset, rival: str) -> Finding:
     """The updates in the mazes that are learned by both, MaxPO over the rival, at each K."""
     texts, faster = [], []
     for k in stored_config(dataset).ks:
@@ -138,7 +138,7 @@ def _faster_than(dataset: xr.Dataset, rival: str) -> Claim:
         interval = f"[{np.exp(low):.2f}, {np.exp(high):.2f}]"
         texts.append(f"K = {k}: {np.exp(logs.mean()):.2f} {interval} in {logs.size} mazes")
         faster.append(bool(high < 0))
-    return Claim(
+    return Finding(
         NAME,
         f"maxpo_faster_than_{rival}",
         f"MaxPO needs fewer updates than {_plain(rival)} in the mazes that both learn, at every K",

@@ -5,11 +5,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 from experiments.drawings.learning_curves import at_the_edge, mean_with_interval
-from experiments.statistics import bootstrap_interval
 
 KS = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256])
 MOST_TRIES = int(KS[-1])
@@ -105,7 +105,7 @@ def _draw_support(ax: Axes, of_policy: xr.Dataset) -> None:
     ax.invert_yaxis()
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """Who wins at few and at many tries, and what becomes of the support."""
     names = [str(name) for name in dataset.estimator.values]
     found = [
@@ -117,7 +117,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return found + [_widens(dataset, name) for name in names]
 
 
-def _above(dataset: xr.Dataset, other: str, k: int) -> Claim:
+def _above(dataset: xr.Dataset, other: str, k: int) -> Finding:
     """Paired by seed, over all prompts."""
     values = pass_at(dataset.success_prob, np.array([k])).isel(k=0).mean("prompt")
     ours, theirs = values.sel(estimator="maxpo"), values.sel(estimator=other)
@@ -127,7 +127,7 @@ def _above(dataset: xr.Dataset, other: str, k: int) -> Claim:
         gain = mean_with_interval(a - b)
         measured.append(f"{policy}: {a.mean():.3f} against {b.mean():.3f}, difference {gain}")
         verdicts.append(bootstrap_interval(a - b, statistic=np.mean).low > 0)
-    return Claim(
+    return Finding(
         "pass_at_k",
         f"maxpo above {other} at k = {k}",
         f"MaxPO has a larger pass@{k} over all prompts than {style.plain_label(other)}, with "
@@ -137,14 +137,14 @@ def _above(dataset: xr.Dataset, other: str, k: int) -> Claim:
     )
 
 
-def _widens(dataset: xr.Dataset, name: str) -> Claim:
+def _widens(dataset: xr.Dataset, name: str) -> Finding:
     gained, lost = (counts.sel(estimator=name) for counts in support_changes(dataset))
     measured, verdicts = [], []
     for policy in map(str, dataset.policy.values):
         up, down = (counts.sel(policy=policy).values.astype(float) for counts in (gained, lost))
         measured.append(f"{policy}: {mean_with_interval(up)} won, {mean_with_interval(down)} lost")
         verdicts.append(bootstrap_interval(up - down, statistic=np.mean).low > 0)
-    return Claim(
+    return Finding(
         "pass_at_k",
         f"{name} widens support",
         f"{style.plain_label(name)} makes more prompts solvable within {MOST_TRIES} tries than it "

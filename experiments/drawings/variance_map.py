@@ -8,9 +8,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.claims import Claim
-from experiments.configuration import stored_config
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
 
 LARGEST_FACTOR = 4  # ratios beyond it share its color
 
@@ -58,7 +58,7 @@ def _factor(exponent: int) -> str:
     return f"{2**exponent:g}" if exponent >= 0 else f"1/{2**-exponent:g}"
 
 
-def claims(dataset: xr.Dataset) -> list[Claim]:
+def claims(dataset: xr.Dataset) -> list[Finding]:
     """Where each estimator wins, for every number of arms."""
     ratio = _ratio(dataset)
     found = []
@@ -66,7 +66,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         where_maxpo = float((of_n > 1).mean())
         low, high = float(of_n.min()), float(of_n.max())
         found.append(
-            Claim(
+            Finding(
                 "variance_map",
                 f"maxpo_somewhere_n{n}",
                 f"on {n} arms the leave-two-out baseline lowers the variance on more than half of "
@@ -80,7 +80,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     thresholds = [_first_above_one(most_arms.sel(k=k)) for k in most_arms.k.values]
     rises = all(a <= b for a, b in itertools.pairwise(thresholds))
     found.append(
-        Claim(
+        Finding(
             "variance_map",
             "threshold_rises_with_k",
             f"on {int(ratio.num_actions[-1])} arms MaxPO wins above a success probability that "

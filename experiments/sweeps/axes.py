@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.errors import UserError, did_you_mean
+from experiments.common.errors import UserError, did_you_mean
 
 ZIPPED = "zipped"
 SAMPLE = "sample"

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 from experiments.sweeps import driver, sweepable, worker
 from experiments.sweeps.driver import Outcome
 from experiments.sweeps.plan import Plan, Run

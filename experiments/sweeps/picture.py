@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
+from experiments.common import style
 from experiments.sweeps.summary import SEED, Means, mean_scores, means_over_seeds
 from experiments.sweeps.sweepable import Metric
 

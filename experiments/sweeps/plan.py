@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.code_hash import computing_code_hash
-from experiments.errors import UserError, did_you_mean
+from experiments.common.errors import UserError, did_you_mean
 from experiments.sweeps import sweepable as sweepable_module
 from experiments.sweeps.axes import Axis, product
 from experiments.sweeps.store import run_key

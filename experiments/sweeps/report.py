@@ -6,8 +6,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import provenance, run_directory, style
-from experiments.atomic_file import atomic_write
+from experiments import run_directory
+from experiments.common import provenance, style
+from experiments.common.atomic_file import atomic_write
 from experiments.sweeps import merge, page, picture
 from experiments.sweeps.driver import Outcome
 from experiments.sweeps.plan import Plan

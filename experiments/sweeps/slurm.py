@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.code_hash import PROJECT_ROOT
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 from experiments.sweeps.driver import Ending
 from experiments.sweeps.store import Store
 from experiments.sweeps.worker import Task, task_from_json, work

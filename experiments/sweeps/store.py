@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.atomic_file import TEMPORARY_SUFFIX, atomic_write
-from experiments.errors import UserError
+from experiments.common.atomic_file import TEMPORARY_SUFFIX, atomic_write
+from experiments.common.errors import UserError
 
 ABOUT = "__about__"
 KEY_LENGTH = 64

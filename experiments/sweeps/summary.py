@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from experiments.statistics import bootstrap_interval
+from experiments.common.statistics import bootstrap_interval
 from experiments.sweeps.merge import score
 from experiments.sweeps.sweepable import Metric
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.errors import UserError, did_you_mean
+from experiments.common.errors import UserError, did_you_mean
 
 PACKAGE = "experiments.sweepables"
 FOLDER = Path(__file__).resolve().parents[1] / "sweepables"

@@ -13,9 +13,9 @@ import xarray as xr
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from experiments.errors import UserError, did_you_mean
+from experiments.common.errors import UserError, did_you_mean
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 MODES = ("smoke", "full")
 
 

@@ -13,7 +13,7 @@ NARROWEST = 60  # columns; a narrower terminal gets lines of this length
 
 
 @dataclasses.dataclass(frozen=True)
-class Claim:
+class Finding:
     """One statement about the stored data of an experiment.
 
     `measured` and `holds` are computed from the data, whichever way they come out.
@@ -41,7 +41,7 @@ class Claim:
         return "holds" if self.holds else "does not hold"
 
 
-def table(claims: Sequence[Claim], width: int | None = None) -> str:
+def table(claims: Sequence[Finding], width: int | None = None) -> str:
     """Plain-text table of claims, wrapped to the width of the terminal.
 
     Args:
@@ -52,7 +52,7 @@ def table(claims: Sequence[Claim], width: int | None = None) -> str:
       The table, one line per row of text, without a trailing newline.
 
     Example:
-      >>> print(table([Claim("toy", "sign", "x is positive", "x = 2", True)], width=60))
+      >>> print(table([Finding("toy", "sign", "x is positive", "x = 2", True)], width=60))
       claim                  measured               verdict
       ---------------------  ---------------------  -------------
       toy: x is positive     x = 2                  holds
@@ -77,7 +77,7 @@ def _wrapped_row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def to_json(claims: Iterable[Claim]) -> str:
+def to_json(claims: Iterable[Finding]) -> str:
     """The claims as a JSON list of objects, one per claim, in order."""
     records = [dataclasses.asdict(claim) for claim in claims]
     return json.dumps(records, indent=2, ensure_ascii=False) + "\n"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.claims import Claim
+from experiments.common.findings import Finding
 
 HEADER = """# Figures
 
@@ -19,7 +19,7 @@ class Entry:
 
     name: str
     caption: str
-    claims: Sequence[Claim]
+    claims: Sequence[Finding]
     manifest: dict[str, Any]
 
 
@@ -44,7 +44,7 @@ Made by `{entry.manifest["command"]}` in {_duration(entry.manifest["wall_seconds
 """
 
 
-def _claims_table(claims: Sequence[Claim]) -> str:
+def _claims_table(claims: Sequence[Finding]) -> str:
     rows = [
         f"| {cell(claim.sentence)} | {cell(claim.measured)} | {claim.verdict} |" for claim in claims
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.errors import UserError, did_you_mean
+from experiments.common.errors import UserError, did_you_mean
 from maxpo_jax import estimators
 
 FORMS = "a registered name, package.module:function, or path/to/file.py:function"

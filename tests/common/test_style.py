@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import style
+from experiments.common import style
 
 
 def drawn_figure() -> Figure:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 CODE_FOLDERS = ("maxpo_jax", "experiments", "configs")
 PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "h5netcdf", "h5py", "matplotlib")
 

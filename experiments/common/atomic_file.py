@@ -4,7 +4,7 @@ import os
 import uuid
 from pathlib import Path
 
-from experiments.errors import UserError
+from experiments.common.errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments import function_spec
-from experiments.errors import UserError
+from experiments.common import function_spec
+from experiments.common.errors import UserError
 
 
 @pytest.fixture

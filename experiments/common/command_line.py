@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from absl import flags
 
-from experiments.configuration import MODES, PROJECT_ROOT
-from experiments.errors import UserError
+from experiments.common.configuration import MODES, PROJECT_ROOT
+from experiments.common.errors import UserError
 
 USER_ERROR = 2
 INTERRUPTED = 130

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.statistics import bootstrap_interval
+from experiments.common.statistics import bootstrap_interval
 
 
 def test_three_values_against_the_enumerated_bootstrap_distribution() -> None:

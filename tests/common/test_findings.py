@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from experiments.claims import Claim, table, to_json
+from experiments.common.findings import Finding, table, to_json
 
 CLAIMS = [
-    Claim("toy", "positive", "the mean of the rewards is above zero", "0.50 [0.40, 0.60]", True),
-    Claim("toy", "long", "a sentence of many words " * 8, "measured at length " * 8, False),
+    Finding("toy", "positive", "the mean of the rewards is above zero", "0.50 [0.40, 0.60]", True),
+    Finding("toy", "long", "a sentence of many words " * 8, "measured at length " * 8, False),
 ]
 
 
@@ -39,7 +39,7 @@ def test_no_claims() -> None:
 
 @pytest.mark.parametrize("holds", [np.bool_(True), np.array(True), True])
 def test_verdict_becomes_a_plain_bool(holds: object) -> None:
-    assert Claim("toy", "n", "s", "m", holds).holds is True  # type: ignore[arg-type]
+    assert Finding("toy", "n", "s", "m", holds).holds is True  # type: ignore[arg-type]
 
 
 def test_json_holds_every_field_in_order() -> None:

@@ -1,0 +1,1 @@
+"""What every command and figure shares: configs, command lines, provenance, style, statistics."""
