@@ -10,12 +10,36 @@ import numpy as np
 
 
 def num_multisets(num_actions: int, group_size: int) -> int:
-    """C(B+n-1, n-1), the number of multisets of B actions out of n."""
+    """C(B+n-1, n-1), the number of multisets of B actions out of n.
+
+    Args:
+      num_actions: n.
+      group_size: B.
+
+    Returns:
+      The number, however large.
+
+    Example:
+      >>> num_multisets(4, 16)
+      969
+    """
     return math.comb(group_size + num_actions - 1, num_actions - 1)
 
 
 def num_ordered(num_actions: int, group_size: int) -> int:
-    """n**B, the number of ordered groups of B actions out of n."""
+    """n**B, the number of ordered groups of B actions out of n.
+
+    Args:
+      num_actions: n.
+      group_size: B.
+
+    Returns:
+      The number, however large.
+
+    Example:
+      >>> num_ordered(4, 16)
+      4294967296
+    """
     return num_actions**group_size
 
 
