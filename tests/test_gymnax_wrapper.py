@@ -113,7 +113,7 @@ class MazeOnGymnaxBase(environment.Environment):
         state = maze.MazeState(position, state.time + 1)
         terminated = self.tables.terminal[position]
         observation = self.observe(key, state, action, params)
-        discount = jnp.where(terminated, 0.0, 1.0)
+        discount = jnp.where(terminated, 0.0, jnp.float32(1.0))
         return observation, state, reward, terminated, {"discount": discount}
 
     def is_truncated(self, state, params):
