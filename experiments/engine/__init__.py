@@ -1,1 +1,1 @@
-"""From grids of runs to labelled datasets: plan, store, execution. It knows no figure by name."""
+"""From grids of runs to labeled datasets: plan, store, execution. It knows no figure by name."""

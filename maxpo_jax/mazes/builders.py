@@ -11,14 +11,23 @@ of one step where the path turns down. A step against the wall earns nothing and
 """
 
 import functools
+import operator
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
-from maxpo_jax.mazes.maze import NUM_ACTIONS, Maze
+from maxpo_jax.estimators import checks
+from maxpo_jax.mazes.maze import (
+    NUM_ACTIONS,
+    Maze,
+    action_array,
+    is_action,
+    may_be_no_action,
+)
 
 _CELLS = "SoG"
 _RIGHT, _DOWN = "-", "|"
@@ -26,7 +35,7 @@ _RIGHT, _DOWN = "-", "|"
 Cell = tuple[int, int]
 
 
-def from_actions(actions: Array, dead_end_length: int = 0) -> Maze:
+def from_actions(actions: ArrayLike, dead_end_length: int = 0) -> Maze:
     """Builds the maze whose correct path takes the given actions.
 
     Off each state of the path, the other action enters a dead end: a straight stretch, on which the
@@ -45,19 +54,25 @@ def from_actions(actions: Array, dead_end_length: int = 0) -> Maze:
         A maze of depth + 2 + depth * dead_end_length states.
 
     Raises:
-        ValueError: `actions` is not a vector with an entry, or `dead_end_length` is negative.
+        ValueError: `actions` is not a vector with an entry, or not of integers or bools; outside
+            jit, one of them is neither 0 nor 1 (inside jit every reward of that maze is NaN); or
+            `dead_end_length` is not a whole number of 0 or more.
 
     Example:
         >>> maze = from_actions(jnp.array([1, 0]))
         >>> maze.transitions.tolist()
         [[3, 1], [2, 3], [2, 2], [3, 3]]
     """
-    actions = jnp.asarray(actions, jnp.int32)
-    if actions.ndim != 1 or actions.size == 0:
-        raise ValueError(f"actions must be a vector of at least one action, not {actions.shape}")
+    array = action_array("actions are", actions)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"actions must be a vector of at least one action, not {array.shape}")
+    dead_end_length = _whole_number("dead_end_length", dead_end_length)
     if dead_end_length < 0:
         raise ValueError(f"dead_end_length is {dead_end_length}; it must be 0 or more")
-    return _straight_maze(actions, dead_end_length)
+    maze = _straight_maze(array.astype(jnp.int32), dead_end_length)
+    if may_be_no_action(array):
+        return _nan_unless(jnp.all(is_action(array)), maze)
+    return maze
 
 
 @functools.partial(jax.jit, static_argnames="dead_end_length")
@@ -95,12 +110,17 @@ def from_path(path: str, dead_end_length: int = 0) -> Maze:
         The maze, as `from_actions` numbers its states.
 
     Raises:
-        ValueError: the path is empty, or has a character that is not an action.
+        ValueError: the path is not a string, is empty, or has a character that is not an action.
 
     Example:
         >>> int(from_path("1110111011").goal)
         10
     """
+    if not isinstance(path, str):
+        raise ValueError(
+            f"the path {path!r} is not a string; write one character, 0 or 1, for each step, or "
+            "give a vector of actions to from_actions"
+        )
     if not path:
         raise ValueError("the path is empty; write one character, 0 or 1, for each step")
     for index, character in enumerate(path):
@@ -125,19 +145,24 @@ def random_maze(key: Array, depth: int, bias: float | Array, dead_end_length: in
         The maze; `jax.vmap` over keys, or over biases, gives a batch of mazes of one shape.
 
     Raises:
-        ValueError: the depth is not positive, or the bias is not a share.
+        ValueError: the depth is not a positive whole number, or the bias is not a share; a traced
+            bias that is not makes every reward NaN.
 
     Example:
         >>> maze = random_maze(jax.random.key(0), depth=10, bias=0.8)
         >>> correct_path(maze).count("1")
         8
     """
+    depth = _whole_number("depth", depth)
     if depth < 1:
         raise ValueError(f"depth is {depth}; the goal must be at least one step away")
-    if isinstance(bias, float | int) and not 0 <= bias <= 1:
+    traced = checks.is_traced(bias)
+    if jnp.ndim(bias) != 0 or (not traced and not 0 <= bias <= 1):
         raise ValueError(f"bias is {bias}; it is a share, in [0, 1]")
     num_ones = jnp.round(jnp.asarray(bias) * depth).astype(jnp.int32)
-    return from_actions(jax.random.permutation(key, jnp.arange(depth) < num_ones), dead_end_length)
+    actions = jax.random.permutation(key, jnp.arange(depth) < num_ones)
+    maze = from_actions(actions, dead_end_length)
+    return _nan_unless((bias >= 0) & (bias <= 1), maze) if traced else maze
 
 
 def from_drawing(drawing: str) -> Maze:
@@ -282,6 +307,19 @@ def _tables(transitions: Array, terminal: Array, *, start: int, goal: int, max_s
         goal=jnp.asarray(goal, jnp.int32),
         max_steps=jnp.asarray(max_steps, jnp.int32),
     )
+
+
+def _whole_number(name: str, value: int) -> int:
+    """Refuses a fraction of a step."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value}; it must be a whole number") from None
+
+
+def _nan_unless(valid: ArrayLike, maze: Maze) -> Maze:
+    """Spoils every reward of a maze that was built from traced numbers that are not allowed."""
+    return maze._replace(rewards=jnp.where(valid, maze.rewards, jnp.nan))
 
 
 def _strip_frame(drawing: str) -> list[str]:

@@ -70,6 +70,13 @@ def test_random_maze_has_the_share_of_action_1(bias):
     assert maze_builders.correct_path(env).count("1") == round(10 * bias)
 
 
+def test_a_traced_bias_that_is_no_share_makes_every_reward_nan():
+    build = jax.vmap(lambda bias: maze_builders.random_maze(jax.random.key(0), 4, bias))
+    mazes = build(jnp.array([0.5, 1.2, -0.1, jnp.nan]))
+    np.testing.assert_array_equal(np.isnan(mazes.rewards).all((1, 2)), [False, True, True, True])
+    assert not np.isnan(mazes.rewards[0]).any()
+
+
 def test_random_mazes_come_in_one_batch():
     keys = jax.random.split(jax.random.key(0), 20)
     build = jax.jit(jax.vmap(lambda key: maze_builders.random_maze(key, 8, 0.75, 2)))
@@ -110,6 +117,59 @@ def test_bad_paths_are_refused(path, message):
         maze_builders.from_path(path)
 
 
+@pytest.mark.parametrize("path", [["01"], ["1", "0"], [1, 0], 10, None, b"10"])
+def test_a_path_is_a_string(path):
+    with pytest.raises(ValueError, match=r"is not a string; .* from_actions"):
+        maze_builders.from_path(path)
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ([2, 0], r"actions\[0\] is 2; an action is 0 or 1"),
+        ([-1, 1], r"actions\[0\] is -1; an action is 0 or 1"),
+        (np.array([1, 0, 256], np.int16), r"actions\[2\] is 256; an action is 0 or 1"),
+        (np.array([1, 2**32]), r"actions\[1\] is 4294967296; an action is 0 or 1"),
+        (jnp.array([1, 3], jnp.uint8), r"actions\[1\] is 3; an action is 0 or 1"),
+        ([0.5, 1.0], "actions are float64; an action is 0 or 1, an integer or a boolean"),
+        (jnp.array([0.0, 1.0]), "actions are float32; an action is 0 or 1"),
+        (["1", "0"], "actions are <U1; an action is 0 or 1"),
+        ([1, 2**70], "actions are object; an action is 0 or 1"),
+        ([], "at least one action"),
+        (1, "vector"),
+    ],
+)
+def test_actions_that_are_not_are_refused(actions, message):
+    with pytest.raises(ValueError, match=message) as error:
+        maze_builders.from_actions(actions)
+    assert "\n" not in str(error.value)
+
+
+def test_traced_floats_are_refused():
+    with pytest.raises(ValueError, match="actions are float32"):
+        jax.jit(maze_builders.from_actions)(jnp.array([0.5, 1.0]))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32, np.int64])
+def test_actions_of_every_whole_type_build_the_maze_of_the_path(dtype):
+    expected = maze_builders.from_path("1101", dead_end_length=2)
+    actions = np.array([1, 1, 0, 1], dtype)
+    for built in (
+        maze_builders.from_actions(actions, 2),
+        jax.jit(maze_builders.from_actions, static_argnums=1)(actions, 2),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, built, expected)
+
+
+def test_traced_actions_that_are_not_make_every_reward_nan_in_their_maze_alone():
+    actions = jnp.array([[2, 0, 1], [1, 0, 1], [1, -1, 1], [0, 1, 256]])
+    mazes = jax.jit(jax.vmap(maze_builders.from_actions))(actions)
+    spoilt = np.isnan(mazes.rewards)
+    np.testing.assert_array_equal(spoilt.all((1, 2)), [True, False, True, True])
+    right = jax.tree.map(lambda leaf: leaf[1], mazes)
+    jax.tree.map(np.testing.assert_array_equal, right, maze_builders.from_path("101"))
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -148,6 +208,14 @@ def test_impossible_sizes_are_refused():
         maze_builders.random_maze(jax.random.key(0), 0, 0.5)
     with pytest.raises(ValueError, match=r"bias is 1\.2"):
         maze_builders.random_maze(jax.random.key(0), 5, 1.2)
+    with pytest.raises(ValueError, match=r"bias is 1\.2"):
+        maze_builders.random_maze(jax.random.key(0), 5, jnp.array(1.2))
+    with pytest.raises(ValueError, match=r"bias is \[0\.5 0\.5\]"):
+        maze_builders.random_maze(jax.random.key(0), 2, np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"depth is 2\.5; it must be a whole number"):
+        maze_builders.random_maze(jax.random.key(0), 2.5, 0.5)
+    with pytest.raises(ValueError, match=r"dead_end_length is 0\.5; it must be a whole number"):
+        maze_builders.from_path("10", 0.5)
     with pytest.raises(ValueError, match="more than num_states = 2"):
         maze_builders.pad(maze_builders.from_path("10"), 2)
     with pytest.raises(ValueError, match="no maze to stack"):

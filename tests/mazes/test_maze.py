@@ -127,3 +127,66 @@ def test_observation_is_one_hot():
     env = maze_builders.from_path("110")
     state, _ = walk(env, [1, 1])
     np.testing.assert_array_equal(maze.observe(env, state), np.eye(5)[2])
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (2, "action is 2; an action is 0 or 1"),
+        (-1, "action is -1; an action is 0 or 1"),
+        (2**32, "action is 4294967296; an action is 0 or 1"),
+        (np.uint8(255), "action is 255; an action is 0 or 1"),
+        (jnp.array([0, 5]), r"action\[1\] is 5; an action is 0 or 1"),
+        (1.0, "action is float64; an action is 0 or 1, an integer or a boolean"),
+        ("1", "action is <U1; an action is 0 or 1"),
+    ],
+)
+def test_what_is_not_an_action_is_refused(action, message):
+    env = maze_builders.from_path("10")
+    with pytest.raises(ValueError, match=message) as error:
+        maze.step(env, maze.reset(env), action)
+    assert "\n" not in str(error.value)
+
+
+def test_a_traced_float_is_refused():
+    env = maze_builders.from_path("10")
+    with pytest.raises(ValueError, match="action is float32"):
+        step(env, maze.reset(env), 1.0)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32])
+def test_actions_of_every_whole_type_step_alike(dtype):
+    env = maze_builders.from_path("10")
+    for action, position, reward in ((0, 3, 0.0), (1, 1, 1.0)):
+        for one_step in (step, maze.step):
+            state, earned, _, _ = one_step(env, maze.reset(env), jnp.asarray(action, dtype))
+            assert (int(state.position), float(earned)) == (position, reward)
+
+
+@pytest.mark.parametrize("action", [2, -1, -2, 127])
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32])
+def test_what_is_not_an_action_earns_nan_and_leads_nowhere_under_jit(action, dtype):
+    env = maze_builders.from_path("11")
+    state, reward, terminated, truncated = step(env, maze.reset(env), jnp.asarray(action, dtype))
+    assert jax.tree.map(int, state) == maze.MazeState(position=0, time=1)
+    assert np.isnan(reward)
+    assert reward.dtype == env.rewards.dtype
+    assert not terminated
+    assert not truncated
+    assert step(env, state, jnp.asarray(action, dtype))[3]  # the time limit still holds
+
+
+def test_padding_after_the_end_of_an_episode_earns_nothing():
+    env = maze_builders.from_path("10")
+    _, outcomes = walk(env, [1, 0, -1, -1])
+    assert outcomes == [(1.0, False, False), (1.0, True, False)] + [(0.0, True, False)] * 2
+
+
+def test_actions_known_to_be_valid_by_their_type_cost_nothing():
+    env = maze_builders.from_path("10")
+
+    def size(dtype):
+        action = jax.ShapeDtypeStruct((), dtype)
+        return len(jax.make_jaxpr(maze.step)(env, maze.reset(env), action).eqns)
+
+    assert size(bool) < size(jnp.int32)
