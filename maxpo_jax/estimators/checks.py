@@ -99,7 +99,8 @@ def integer_k(name: str, k: Any) -> int | jax.Array:
             raise ValueError(
                 f"{name}: a traced k must be an integer scalar, got {k.dtype}{list(k.shape)}."
             )
-        return k
+        # A narrow type cannot hold the group sizes that K is compared with.
+        return k if k.dtype.itemsize == 8 else k.astype(jnp.int32)
     try:
         if isinstance(k, (bool, np.bool_)):
             raise TypeError

@@ -14,10 +14,7 @@ HARMONIC_TARGET = "sum of J_t / t over t < B"
 
 
 def _sum_of_all_maxpo(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
-    above = B - m
-    # max(above, 1), for NumPy and JAX alike: masked spacings have none above, and are 0.
-    rise = B / ((above + 1 + abs(above - 1)) / 2)
-    return RankWeights(rise, floor=0.0 * m).centered(m, B)
+    return RankWeights(B / (B - m), floor=0.0 * m).centered(m, B)
 
 
 @register(

@@ -7,6 +7,8 @@ all advantages at once, in O(B K), where the source of the estimator calls the e
 exponentially hard.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,7 +167,8 @@ def _check(
 
 def _slopes(rewards: jax.Array, ratios: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     """Mean of w(I) max(I) over all K-subsets [...], and B/K times its derivatives in w [..., B]."""
-    flat = (rewards.reshape(-1, rewards.shape[-1]), ratios.reshape(-1, rewards.shape[-1]))
+    groups = (math.prod(rewards.shape[:-1]), rewards.shape[-1])
+    flat = (rewards.reshape(groups), ratios.reshape(groups))
     means, slopes = jax.vmap(jax.value_and_grad(_mean_over_subsets, argnums=1), (0, 0, None))(
         *flat, k
     )
@@ -195,7 +198,8 @@ def _mean_over_subsets(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Arr
         return (jnp.concatenate([products[:1], larger]), best), None
 
     counts = jnp.arange(1, rewards.shape[0] + 1, dtype=rewards.dtype)
-    none_yet = jnp.zeros(k, rewards.dtype).at[0].set(1.0)
-    start = (none_yet, jnp.zeros((), rewards.dtype))
+    nothing = jnp.zeros_like(rewards[0])  # varies over devices like the rewards
+    none_yet = jnp.broadcast_to(nothing, (k,)).at[0].set(1.0)
+    start = (none_yet, nothing)
     (_, best), _ = jax.lax.scan(add_sample, start, (rewards[order], ratios[order], counts))
     return best

@@ -54,13 +54,13 @@ def network_sort(values: jax.Array) -> jax.Array:
     rows = jnp.concatenate([values, largest])
     half = 1
     while half < width:
-        pairs = rows.reshape(-1, 2 * half, *rest)
+        pairs = rows.reshape(width // (2 * half), 2 * half, *rest)
         first, second = pairs[:, :half], pairs[:, half:][:, ::-1]
         small, large = jnp.minimum(first, second), jnp.maximum(first, second)
         rows = jnp.concatenate([small, large[:, ::-1]], axis=1).reshape(width, *rest)
         distance = half // 2
         while distance:
-            pairs = rows.reshape(-1, 2, distance, *rest)
+            pairs = rows.reshape(width // (2 * distance), 2, distance, *rest)
             small = jnp.minimum(pairs[:, 0], pairs[:, 1])
             large = jnp.maximum(pairs[:, 0], pairs[:, 1])
             rows = jnp.stack([small, large], axis=1).reshape(width, *rest)
@@ -158,7 +158,7 @@ def lowest_rank(values: jax.Array, ranked: jax.Array) -> jax.Array:
         at = flat.at[start + jnp.minimum(reached, size) - 1].get(mode="promise_in_bounds")
         return jnp.where((reached <= size) & (at < values), reached, smaller)
 
-    return jax.lax.fori_loop(0, num_steps, bisect, jnp.zeros(values.shape, jnp.int32))
+    return jax.lax.fori_loop(0, num_steps, bisect, jnp.zeros_like(values, jnp.int32))
 
 
 def look_up_by_rank(ranks: jax.Array, results: jax.Array) -> jax.Array:

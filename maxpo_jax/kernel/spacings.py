@@ -1,5 +1,6 @@
 """The kernel of all rank-weighted estimators: weighted sums of the spacings of sorted rewards."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -86,8 +87,16 @@ def rank_weights(
 
     def weights_of_group(size: jax.Array) -> RankWeights:
         # Floats of the working dtype hold these integers exactly and never promote.
-        weights = rule(jnp.asarray(gap, dtype), size, jnp.asarray(k).astype(dtype), probability)
-        return RankWeights(*(jnp.asarray(w, dtype) for w in weights))
+        gaps = jnp.asarray(gap, dtype)
+        # A rule means nothing between masked samples, and its weights overflow there.
+        within = jnp.clip(gaps, 1, jnp.maximum(size - 1, 1))
+        weights = rule(within, size, jnp.asarray(k).astype(dtype), probability)
+        rise, floor, anchor = (jnp.asarray(w, dtype) for w in weights)
+        nothing = jnp.zeros((), dtype)
+        is_valid = gaps < size
+        return RankWeights(
+            jnp.where(is_valid, rise, nothing), jnp.where(is_valid, floor, nothing), anchor
+        )
 
     if num_valid is None:
         return weights_of_group(jnp.asarray(group_size, dtype))
@@ -116,13 +125,13 @@ def weigh_spacings(rewards: jax.Array, weights: RankWeights) -> jax.Array:
     Returns:
       [..., B] weighted sums in the order of `rewards`.
     """
-    size = rewards.shape[-1]
-    groups = rewards.reshape(-1, size)
+    size, num_groups = rewards.shape[-1], math.prod(rewards.shape[:-1])
+    groups = rewards.reshape(num_groups, size)
     if weights.rise.ndim > 1:
         weights = RankWeights(
-            weights.rise.reshape(-1, size - 1),
-            weights.floor.reshape(-1, size - 1),
-            weights.anchor.reshape(-1),
+            weights.rise.reshape(num_groups, size - 1),
+            weights.floor.reshape(num_groups, size - 1),
+            weights.anchor.reshape(num_groups),
         )
     if size <= LONGEST_NETWORK:
         results = _in_blocks(_weigh_short_groups, SAMPLES_OF_SHORT_GROUPS // size, groups, weights)
@@ -155,7 +164,7 @@ def _in_blocks(
     else:
         per_group = RankWeights(*(blocks(weight) for weight in weights))
         results = jax.lax.map(lambda some: weigh(*some), (blocks(groups), per_group))
-    return results.reshape(-1, size)[:num_groups]
+    return results.reshape(num_blocks * block, size)[:num_groups]
 
 
 def _even_number_of_blocks(num_groups: int, fewest: int) -> int:
@@ -222,7 +231,8 @@ def _cumulative_sum(increments: jax.Array) -> jax.Array:
     within = jnp.cumsum(_pieces(increments), axis=-1)
     _, (sums, lost) = _add_up(within[..., -1])
     climbed = sums[..., None] + (within + lost[..., None])
-    return climbed.reshape(*increments.shape[:-1], -1)[..., : increments.shape[-1]]
+    length = within.shape[-2] * within.shape[-1]
+    return climbed.reshape(*increments.shape[:-1], length)[..., : increments.shape[-1]]
 
 
 def _sum(increments: jax.Array) -> jax.Array:
@@ -233,8 +243,10 @@ def _sum(increments: jax.Array) -> jax.Array:
 
 def _pieces(increments: jax.Array) -> jax.Array:
     """[..., N] -> [..., pieces, SAMPLES_PER_PIECE] with zeros behind."""
-    padding = ((0, 0),) * (increments.ndim - 1) + ((0, -increments.shape[-1] % SAMPLES_PER_PIECE),)
-    return jnp.pad(increments, padding).reshape(*increments.shape[:-1], -1, SAMPLES_PER_PIECE)
+    *lead, length = increments.shape
+    num_pieces = -(-length // SAMPLES_PER_PIECE)
+    padding = ((0, 0),) * len(lead) + ((0, num_pieces * SAMPLES_PER_PIECE - length),)
+    return jnp.pad(increments, padding).reshape(*lead, num_pieces, SAMPLES_PER_PIECE)
 
 
 def _add_up(totals: jax.Array) -> tuple[_Compensated, _Compensated]:
@@ -244,7 +256,7 @@ def _add_up(totals: jax.Array) -> tuple[_Compensated, _Compensated]:
         after, lost = _two_sum(before[0], total)
         return (after, before[1] + lost), before
 
-    zero = jnp.zeros(totals.shape[:-1], totals.dtype)
+    zero = jnp.zeros_like(totals[..., 0])  # as zeros of the shape, but varies over the same devices
     total, (sums, lost) = jax.lax.scan(add, (zero, zero), jnp.moveaxis(totals, -1, 0))
     return total, (jnp.moveaxis(sums, 0, -1), jnp.moveaxis(lost, 0, -1))
 
