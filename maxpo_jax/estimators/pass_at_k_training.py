@@ -9,12 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from maxpo_jax.estimators.centered import centered_max_with_sample
 from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, KRange, register
 from maxpo_jax.estimators.group_statistics import deviations, standardised
-from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
-from maxpo_jax.kernel.spacings import RankWeights, weighted_advantages
+from maxpo_jax.kernel.rank_weights import subset_probability, traced_subset_probability
+from maxpo_jax.kernel.spacings import compensated_sum
 
 TWO_SUBSETS = KRange(
     smallest=lambda group_size: 1,
@@ -106,11 +106,6 @@ def share(members: jax.Array, advantages: jax.Array) -> jax.Array:
     """Every sample gets the sum [..., B] of the advantages [..., M] of the subsets it is in."""
     shared = jnp.where(members, advantages[..., :, None], jnp.zeros((), advantages.dtype))
     return jnp.sum(shared, axis=-2)
-
-
-def _failure(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> RankWeights:
-    """1 - rho_K of 0/1 rewards for every sample: the chance that K samples are all failures."""
-    return RankWeights(rise=0.0 * m, floor=P(m, B, K))
 
 
 @register(
@@ -357,7 +352,40 @@ def pass_at_k_training_analytic(
     Biased for grad pass@K by a weight that depends on pass@K, since sigma comes from the same
     group; for B -> infinity it follows the gradient of (2/K) arcsin sqrt(pass@K).
     """
-    failure = weighted_advantages(_failure, rewards, k, where)
-    sigma = jnp.sqrt(failure * (1 - failure))
-    signal = weighted_advantages(centered_max_with_sample, rewards, k, where)
-    return jnp.where(sigma > 0, signal / jnp.where(sigma > 0, sigma, 1.0), jnp.zeros_like(signal))
+    group_size = rewards.shape[-1]
+    failures = jnp.sum(1 - rewards, axis=-1, keepdims=True, where=where)
+    successes = jnp.sum(rewards, axis=-1, keepdims=True, where=where)
+    if where is None and isinstance(k, int):
+        missed, hit = _missed_and_hit_table(group_size, k, rewards.dtype)
+        missed, hit = (table[failures.astype(jnp.int32)] for table in (missed, hit))
+    else:
+        probability = traced_subset_probability(group_size, rewards.dtype)
+        count = jnp.asarray(k).astype(rewards.dtype)
+        missed = probability(failures, failures + successes, count)
+        hit = _hit(failures, failures + successes, count, group_size, missed)
+    odds = jnp.where(hit > 0, missed / jnp.where(hit > 0, hit, 1), jnp.zeros_like(hit))
+    of_success = jnp.sqrt(odds)  # (1 - rho) / sigma
+    of_failure = -successes / jnp.maximum(failures, 1) * of_success  # what centers the group
+    return jnp.where(rewards == 1, of_success, of_failure)
+
+
+def _missed_and_hit_table(group_size: int, k: int, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
+    """1 - rho and rho for 0..B failures, subtracted in float64 before they are rounded."""
+    missed = subset_probability(np.arange(group_size + 1), group_size, k)
+    return jnp.asarray(missed, dtype), jnp.asarray(1 - missed, dtype)
+
+
+def _hit(
+    failures: jax.Array, size: jax.Array, k: jax.Array, group_size: int, missed: jax.Array
+) -> jax.Array:
+    """rho [..., 1]: the chance that K samples hold a success, also where it is close to 0.
+
+    There 1 - missed would cancel, and the logarithm of missed = prod_{x=N+1}^{B} (1 - K/x) is
+    added up instead, from terms of one sign.
+    """
+    x = jnp.arange(1, group_size + 1, dtype=missed.dtype)
+    x = x.reshape((1,) * (failures.ndim - 1) + (group_size,))
+    counts = (x > jnp.maximum(failures, k)) & (x <= size)
+    logarithms = jnp.log1p(-k / jnp.where(counts, x, k + 1))
+    total = compensated_sum(jnp.where(counts, logarithms, jnp.zeros_like(logarithms)))
+    return jnp.where(missed > 0.5, -jnp.expm1(total[..., None]), 1 - missed)

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from maxpo_jax.estimators.contract import WHOLE_GROUP, register
-from maxpo_jax.estimators.group_statistics import standard_deviation
+from maxpo_jax.estimators.group_statistics import over_standard_deviation
 from maxpo_jax.estimators.max_at_k import expected_improvement
 from maxpo_jax.kernel.spacings import weighted_advantages
 
@@ -87,4 +87,4 @@ def verl_pass_at_k_std(rewards: jax.Array, k: Any, *, where: jax.Array | None = 
     Biased for grad J_B: the deviation of the same group weighs each group by its own luck.
     """
     lead = weighted_advantages(expected_improvement, rewards, k, where)
-    return lead / (standard_deviation(rewards, where, ddof=1) + 1e-6)
+    return over_standard_deviation(lead, rewards, where, ddof=1, epsilon=1e-6)

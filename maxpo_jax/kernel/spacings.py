@@ -207,7 +207,7 @@ def _weigh_long_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
     ranked = values_of(ranked_integers, groups.dtype)
     spacing = jnp.diff(ranked, axis=-1)
     rise, floor = (jnp.broadcast_to(w, spacing.shape) for w in (weights.rise, weights.floor))
-    lowest = weights.anchor * ranked[..., -1] + _sum(floor * spacing)
+    lowest = weights.anchor * ranked[..., -1] + compensated_sum(floor * spacing)
     climbed = lowest[..., None] + _cumulative_sum(rise * spacing)
     results = jnp.concatenate([lowest[..., None], climbed], axis=-1)
     return look_up_by_rank(lowest_rank(integers, ranked_integers), results)
@@ -235,8 +235,19 @@ def _cumulative_sum(increments: jax.Array) -> jax.Array:
     return climbed.reshape(*increments.shape[:-1], length)[..., : increments.shape[-1]]
 
 
-def _sum(increments: jax.Array) -> jax.Array:
-    """Sum over the last axis, to a few roundings however long it is."""
+def compensated_sum(increments: jax.Array) -> jax.Array:
+    """Sum over the last axis, to a few roundings however long it is.
+
+    Args:
+      increments: [..., N] floating-point terms.
+
+    Returns:
+      [...] sums.
+
+    Example:
+      >>> float(compensated_sum(jnp.full(10_000, 0.1, jnp.float32)))
+      1000.0
+    """
     (total, lost), _ = _add_up(jnp.sum(_pieces(increments), axis=-1))
     return total + lost
 

@@ -120,6 +120,48 @@ def test_inside_jit_a_mask_that_leaves_too_few_samples_is_nan_for_that_group():
     assert np.all(advantages[1, 2:] == 0)
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16, jnp.uint32])
+def test_a_traced_k_of_any_integer_type(dtype):
+    run = jax.jit(maxpo_jax.maxpo)
+    rewards = jnp.arange(300.0)
+    for k in (1, 100):
+        np.testing.assert_allclose(run(rewards, dtype(k)), maxpo_jax.maxpo(rewards, k), atol=1e-4)
+    assert np.isnan(run(jnp.arange(100.0), dtype(100))).all()
+    estimate = jax.jit(maxpo_jax.expected_max_at_k)
+    np.testing.assert_allclose(
+        estimate(rewards, dtype(100)), maxpo_jax.expected_max_at_k(rewards, 100), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", estimators.names())
+def test_a_batch_without_groups_has_no_advantages(name):
+    estimator = estimators.get(name)
+
+    def advantages(rewards, k, where=None):
+        extra = {"key": jax.random.key(0)} if estimator.randomized else {}
+        return estimator(rewards, k, where=where, **extra)
+
+    for shape in ((0, 4), (3, 0, 4), (0, 70)):
+        k = int(estimator.k_range.largest(shape[-1]))
+        rewards, mask = jnp.zeros(shape), jnp.ones(shape, bool)
+        at_static_k = jax.eval_shape(lambda r, k=k: advantages(r, k), rewards)
+        at_traced_k = jax.eval_shape(advantages, rewards, jnp.int32(k), mask)
+        for result in (at_static_k, at_traced_k):
+            assert (result.shape, result.dtype) == (shape, jnp.float32)
+    assert advantages(rewards, k).size == 0
+
+
+def test_other_estimates_of_a_batch_without_groups():
+    rewards = jnp.zeros((3, 0, 4))
+    assert maxpo_jax.expected_max_at_k(rewards, 2).shape == (3, 0)
+    for function in (
+        estimators.off_policy_max_at_k,
+        estimators.off_policy_max_at_k_leave_one_out,
+        estimators.off_policy_max_at_k_first_order,
+    ):
+        assert function(rewards, rewards, 2).shape == (3, 0, 4)
+
+
 def test_unknown_names_get_near_matches():
     with pytest.raises(ValueError, match="did you mean 'maxpo'"):
         estimators.get("maxp0")

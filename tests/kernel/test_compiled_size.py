@@ -14,15 +14,19 @@ from maxpo_jax.kernel.sorting import LONGEST_NETWORK
 
 MAXPO = estimators.get("maxpo")
 # What an estimator sorts beyond the one sort of its rewards, and which ones need no sort at all.
-WITHOUT_SORT = {"bon_max_mean", "bon_max_second", "maxrl", "mahdavi_rloo", "mahdavi_grpo"} | {
-    name for name in estimators.names() if estimators.get(name).target == "J_1"
-}
+WITHOUT_SORT = {
+    "bon_max_mean",
+    "bon_max_second",
+    "maxrl",
+    "mahdavi_rloo",
+    "mahdavi_grpo",
+    "pass_at_k_training_analytic",
+} | {name for name in estimators.names() if estimators.get(name).target == "J_1"}
 TWO_SORTS = {
     "pass_at_k_training_full",
     "pass_at_k_training_full_std",
     "pass_at_k_training_bootstrap",
     "pass_at_k_training_bootstrap_std",
-    "pass_at_k_training_analytic",
 }
 
 

@@ -1,5 +1,8 @@
 """Single precision: MaxPO to a few roundings for every group size, and ties to the last bit."""
 
+import math
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,3 +108,58 @@ def test_integers_and_booleans_become_single_precision():
         advantages = maxpo_jax.maxpo(rewards, 1)
         assert advantages.dtype == jnp.float32
         np.testing.assert_allclose(advantages, [-1, 0.5, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e20, 1e30, 1e37, 3e38])
+def test_no_statistic_of_a_group_leaves_the_range_before_its_result(scale):
+    rng = np.random.default_rng(5)
+    rewards = (scale * rng.uniform(-0.4, 0.4, size=(3, 100))).astype(np.float32)
+    # Sums overflow first when one sample stands alone.
+    rewards[1] = np.where(np.arange(100) == 7, rewards[1].max(), rewards[1].min())
+    wide = rewards.astype(np.float64)
+    deviation = wide - wide.mean(axis=-1, keepdims=True)
+    spread = wide.std(axis=-1, ddof=1, keepdims=True) + 1e-6
+    ranked = np.sort(wide, axis=-1)
+    lead = np.where(wide == ranked[:, -1:], ranked[:, -1:] - ranked[:, -2:-1], 0)
+    expected = {
+        "dr_grpo": deviation,
+        "rloo": deviation * 100 / 99,
+        "grpo": deviation / spread,
+        "verl_pass_at_k_std": lead / spread,
+    }
+    for name, truth in expected.items():
+        advantages = np.asarray(estimators.get(name)(rewards, 100))
+        for got, row, reward in zip(advantages, truth, rewards, strict=True):
+            np.testing.assert_allclose(got, row, rtol=0, atol=1e-6 * np.abs(row).max())
+            for value in np.unique(reward):
+                assert np.unique(got[reward == value]).size == 1
+
+
+def analytic_pass_at_k_training(group_size: int, successes: int, k: int) -> tuple[float, float]:
+    """Advantages of a success and of a failure from 1 - rho in rationals."""
+    missed = Fraction(1)
+    for j in range(successes):
+        missed *= Fraction(group_size - j - k, group_size - j)
+    of_success = math.sqrt(missed / (1 - missed))
+    return of_success, -successes / (group_size - successes) * of_success
+
+
+@pytest.mark.parametrize(
+    ("group_size", "successes", "ks"),
+    [
+        (16, 3, (1, 4, 13)),
+        (1000, 500, (1, 2, 20)),
+        (1_000_000, 1, (1, 10, 1000, 900_000)),
+        (1_000_000, 3, (1, 10, 1000)),
+        (1_000_000, 900, (1, 10, 1000)),
+    ],
+)
+def test_analytic_pass_at_k_training_keeps_rare_successes(group_size, successes, ks):
+    rewards = (np.arange(group_size) < successes).astype(np.float32)
+    estimator = estimators.get("pass_at_k_training_analytic")
+    traced = jax.jit(estimator.function)
+    for k in ks:
+        expected = analytic_pass_at_k_training(group_size, successes, k)
+        for advantages in (estimator(rewards, k), traced(rewards, k)):
+            got = np.asarray(advantages)[[0, -1]]
+            np.testing.assert_allclose(got, expected, rtol=1e-6)
