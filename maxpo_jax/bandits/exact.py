@@ -6,11 +6,12 @@ On a softmax bandit with n actions the policy gradient of one group is
 
 a function of the group alone, so its moments are finite sums over groups. An advantage that does
 not care about the order of the samples needs only the C(B+n-1, n-1) multisets of actions, with
-multinomial weights; another one needs all n**B ordered outcomes. All arithmetic is float64,
+multinomial weights; another one needs all n**B ordered outcomes, which are taken also where they
+are few, so that nothing need be assumed. All arithmetic is float64,
 whatever the global setting. Nothing here knows any estimator: it takes a function `f(rewards, k)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,13 @@ Estimator = Callable[..., Any]
 
 MAX_GROUPS = 5_000_000
 """The largest enumeration that `moments` starts: under a minute on two cores for small groups."""
+
+MAX_ORDERED = 10_000
+"""Up to so many ordered outcomes no symmetry is asked for: they take about as long as asking, and
+under a second also for a function that computes one group after the other."""
+
+_GROUPS_TRIED = 1_024
+"""How many groups at least are permuted before the order of the samples is taken to be nothing."""
 
 _CHUNK_ELEMENTS = 2**17
 
@@ -45,12 +53,17 @@ def moments(
 ) -> Moments:
     """Exact mean and covariance of g = (K/B) sum_i A_i grad log pi(a_i) on a softmax bandit.
 
-    Sums over multisets of actions, C(B+n-1, n-1) of them. Whether the order of the samples matters
-    to the estimator is tried first, on groups of this bandit both reversed and shuffled; if it
-    does, the n**B ordered outcomes are enumerated instead. A randomized estimator has to be given
-    as a function without a key: with one key bound in, the moments are those under that key alone,
-    and with its draws averaged inside, the mean is that over groups and draws, but the covariance
-    lacks the part that the draws add.
+    Sums over all n**B ordered outcomes where these are no more than `MAX_ORDERED`: nothing is
+    assumed then. Elsewhere it sums over the multisets of actions, C(B+n-1, n-1) of them, which is
+    right if the order of the samples does not change g. That is tried on a thousand groups of
+    this bandit or more, on all multisets where these are no more, each in a random order: g has
+    to stay the same when the first two samples change places and when all move on by one, the
+    two moves that generate every permutation. If it does not, all ordered outcomes count. So what
+    is assumed is that order, if it matters at all, matters in one of the groups tried.
+
+    A randomized estimator has to be given as a function without a key: with one key bound in, the
+    moments are those under that key alone, and with its draws averaged inside, the mean is that
+    over groups and draws, but the covariance lacks the part that the draws add.
 
     Args:
       estimator: `f(rewards [..., B], k) -> advantages [..., B]`, in JAX or NumPy; static. It gets
@@ -77,14 +90,19 @@ def moments(
     n = len(logits)
     _check_size(multisets.num_multisets(n, group_size), n, group_size)
     log_probs = _log_softmax(logits)
-    chunk = min(multisets.num_multisets(n, group_size), max(1, _CHUNK_ELEMENTS // group_size))
+    all_ordered = multisets.num_ordered(n, group_size) <= MAX_ORDERED
+    if all_ordered:
+        at_once = multisets.num_ordered(n, group_size)
+    else:
+        at_once = max(multisets.num_multisets(n, group_size), _GROUPS_TRIED)
+    chunk = min(at_once, max(1, _CHUNK_ELEMENTS // group_size))
     evaluate = _compiled(estimator, (chunk, group_size), k)
 
     def gradients(actions: np.ndarray) -> np.ndarray:
         advantages = evaluate(rewards[actions])
         return k / group_size * _score_sums(advantages, actions, np.exp(log_probs))
 
-    if _order_matters(gradients, log_probs, group_size, chunk):
+    if all_ordered or _order_matters(gradients, log_probs, group_size, chunk):
         return _sum_ordered(gradients, log_probs, group_size, chunk, estimator)
     total = multisets.num_multisets(n, group_size)
     return _accumulate(gradients, multisets.multisets, total, log_probs, group_size, chunk)
@@ -254,17 +272,39 @@ def _order_matters(
     group_size: int,
     chunk: int,
 ) -> bool:
-    """Whether reversing or shuffling groups of this bandit changes their gradient."""
-    total = multisets.num_multisets(len(log_probs), group_size)
-    ranks = np.linspace(0, total - 1, chunk).astype(np.int64)
-    actions, _ = multisets.multisets(ranks, log_probs, group_size)
-    shuffled = np.random.default_rng(0).permuted(actions, axis=1)
-    expected = gradients(actions)
-    tolerance = 1e-9 * np.nan_to_num(np.abs(expected), posinf=0.0).max()
-    return any(
-        not np.allclose(gradients(other), expected, rtol=1e-9, atol=tolerance, equal_nan=True)
-        for other in (actions[:, ::-1], shuffled)
-    )
+    """Whether a permutation of the samples changes the gradient of groups of this bandit.
+
+    Tried are an exchange of the first two samples and a rotation of all, which together generate
+    every permutation, on random orders of groups, and those orders against the sorted ones.
+    """
+    rng = np.random.default_rng(0)
+    for actions in _groups_to_try(rng, log_probs, group_size, chunk):
+        shuffled = rng.permuted(actions, axis=1)
+        exchanged = np.concatenate([shuffled[:, 1::-1], shuffled[:, 2:]], axis=1)
+        rotated = np.roll(shuffled, 1, axis=1)
+        expected = gradients(shuffled)
+        tolerance = 1e-9 * np.nan_to_num(np.abs(expected), posinf=0.0).max()
+        for other in (actions, exchanged, rotated):
+            g = gradients(other)
+            if not np.allclose(g, expected, rtol=1e-9, atol=tolerance, equal_nan=True):
+                return True
+    return False
+
+
+def _groups_to_try(
+    rng: np.random.Generator, log_probs: np.ndarray, group_size: int, chunk: int
+) -> Iterator[np.ndarray]:
+    """Groups [chunk, B]: every multiset if a chunk holds them, else a spread and mixed ones."""
+    num_actions = len(log_probs)
+    total = multisets.num_multisets(num_actions, group_size)
+    if total <= chunk:
+        ranks = np.arange(chunk) % total
+    else:
+        ranks = np.linspace(0, total - 1, chunk).astype(np.int64)
+        actions = np.tile(np.arange(num_actions), (chunk, 1))
+        repeats = -(-group_size // num_actions)
+        yield np.tile(rng.permuted(actions, axis=1), repeats)[:, :group_size]
+    yield multisets.multisets(ranks, log_probs, group_size)[0]
 
 
 def _sum_ordered(

@@ -378,7 +378,7 @@ def _missed_and_hit_table(group_size: int, k: int, dtype: jnp.dtype) -> tuple[ja
 def _hit(
     failures: jax.Array, size: jax.Array, k: jax.Array, group_size: int, missed: jax.Array
 ) -> jax.Array:
-    """rho [..., 1]: the chance that K samples hold a success, also where it is close to 0.
+    """The chance rho [..., 1] that K samples hold a success, also where it is close to 0.
 
     There 1 - missed would cancel, and the logarithm of missed = prod_{x=N+1}^{B} (1 - K/x) is
     added up instead, from terms of one sign.

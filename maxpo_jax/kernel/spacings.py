@@ -85,22 +85,22 @@ def rank_weights(
 
     probability = traced_subset_probability(group_size, dtype)
 
-    def weights_of_group(size: jax.Array) -> RankWeights:
-        # Floats of the working dtype hold these integers exactly and never promote.
-        gaps = jnp.asarray(gap, dtype)
+    # Floats of the working dtype hold these integers exactly and never promote.
+    gaps = jnp.asarray(gap, dtype)
+
+    def weights_of_group(gaps: jax.Array, size: jax.Array) -> RankWeights:
+        weights = rule(gaps, size, jnp.asarray(k).astype(dtype), probability)
+        return RankWeights(*(jnp.asarray(w, dtype) for w in weights))
+
+    def weights_of_masked_group(size: jax.Array) -> RankWeights:
         # A rule means nothing between masked samples, and its weights overflow there.
-        within = jnp.clip(gaps, 1, jnp.maximum(size - 1, 1))
-        weights = rule(within, size, jnp.asarray(k).astype(dtype), probability)
-        rise, floor, anchor = (jnp.asarray(w, dtype) for w in weights)
-        nothing = jnp.zeros((), dtype)
-        is_valid = gaps < size
-        return RankWeights(
-            jnp.where(is_valid, rise, nothing), jnp.where(is_valid, floor, nothing), anchor
-        )
+        weights = weights_of_group(jnp.clip(gaps, 1, jnp.maximum(size - 1, 1)), size)
+        rise, floor = (jnp.where(gaps < size, w, jnp.zeros((), dtype)) for w in weights[:2])
+        return RankWeights(rise, floor, weights.anchor)
 
     if num_valid is None:
-        return weights_of_group(jnp.asarray(group_size, dtype))
-    flat = jax.vmap(weights_of_group)(num_valid.reshape(-1).astype(dtype))
+        return weights_of_group(gaps, jnp.asarray(group_size, dtype))
+    flat = jax.vmap(weights_of_masked_group)(num_valid.reshape(-1).astype(dtype))
     return RankWeights(*(w.reshape(*num_valid.shape, *w.shape[1:]) for w in flat))
 
 

@@ -1,5 +1,7 @@
 """Exact moments against rational enumeration of every ordered outcome, and at sizes beyond it."""
 
+import itertools
+import math
 import time
 from fractions import Fraction
 
@@ -184,6 +186,65 @@ def test_bad_bandits_are_named(logits, rewards, group_size, message):
 def test_wrong_shape_is_named():
     with pytest.raises(ValueError, match="the estimator returned shape"):
         exact.moments(lambda rewards, k: rewards.mean(-1), LOGITS, REWARDS["distinct"], 3, 1)
+
+
+def middle_only(rewards, k):
+    middle = rewards.shape[-1] // 2
+    return np.where(np.arange(rewards.shape[-1])[None, :] == middle, rewards, 0.0)
+
+
+def ring(rewards, k):
+    return rewards - np.roll(rewards, -1, axis=-1)
+
+
+def ring_of_all_different(rewards, k):
+    ranked = np.sort(rewards, axis=-1)
+    all_different = (np.diff(ranked, axis=-1) > 0).all(axis=-1, keepdims=True)
+    return np.where(all_different, ring(rewards, k), 0.0)
+
+
+def last_two_only(rewards, k):
+    return np.where(np.arange(rewards.shape[-1])[None, :] >= rewards.shape[-1] - 2, rewards, 0.0)
+
+
+def brute_force(estimator, probs, rewards, group_size, k):
+    """Mean and covariance of g, one ordered outcome after the other."""
+    means, seconds, n = np.zeros(len(probs)), 0.0, len(probs)
+    for actions in itertools.product(range(n), repeat=group_size):
+        advantages = estimator(np.array([[rewards[a] for a in actions]]), k)[0]
+        g = np.zeros(n)
+        for action, advantage in zip(actions, advantages, strict=True):
+            g += k / group_size * advantage * (np.eye(n)[action] - probs)
+        weight = math.prod(probs[a] for a in actions)
+        means, seconds = means + weight * g, seconds + weight * np.outer(g, g)
+    return means, seconds - np.outer(means, means)
+
+
+@pytest.mark.parametrize("most_ordered", [exact.MAX_ORDERED, 0], ids=["enumerated", "tried"])
+@pytest.mark.parametrize("estimator", [middle_only, ring, ring_of_all_different, last_two_only])
+@pytest.mark.parametrize(("n", "group_size"), [(2, 3), (2, 8), (3, 5), (4, 4), (5, 4)])
+def test_order_of_the_samples_counts_where_it_matters(
+    monkeypatch, most_ordered, estimator, n, group_size
+):
+    monkeypatch.setattr(exact, "MAX_ORDERED", most_ordered)
+    probs = np.arange(1, n + 1) / (n * (n + 1) / 2)
+    rewards = np.arange(n) ** 1.5 - 1
+    mean, covariance = brute_force(estimator, probs, rewards, group_size, 2)
+    got = exact.moments(estimator, np.log(probs), rewards, group_size, 2)
+    np.testing.assert_allclose(got.mean, mean, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(got.covariance, covariance, rtol=0, atol=1e-13)
+
+
+def test_order_that_matters_at_one_place_in_the_middle():
+    # g_1 is 1/2 if the middle one of three samples pays 1, which it does half the time, else 0.
+    got = exact.moments(middle_only, np.zeros(2), np.array([0.0, 1.0]), 3, 3)
+    np.testing.assert_allclose(got.covariance, [[0.0625, -0.0625], [-0.0625, 0.0625]], atol=1e-15)
+
+
+def test_order_that_matters_among_many_actions_is_seen():
+    # Too many ordered outcomes and too many multisets for one chunk: groups of different actions.
+    with pytest.raises(ValueError, match="ring_of_all_different depends on the order"):
+        exact.moments(ring_of_all_different, np.zeros(20), np.arange(20.0), 6, 1)
 
 
 def test_errors_of_the_estimator_itself_come_through():
