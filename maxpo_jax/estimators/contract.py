@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.checks import KRange
+from maxpo_jax.estimators.group_sharding import explicit_sharding, on_own_groups
 
 UP_TO_GROUP_SIZE = KRange(
     smallest=lambda group_size: 1,
@@ -150,7 +151,7 @@ def register(
         raise ValueError(f"an estimator named {name!r} is registered already; choose another name.")
 
     def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        public = _under_contract(name, function, k_range, reward_type)
+        public = _under_contract(name, function, k_range, reward_type, randomized)
         _ESTIMATORS[name] = Estimator(
             name=name,
             function=public,
@@ -225,7 +226,11 @@ def get(name: str) -> Estimator:
 
 
 def _under_contract(
-    name: str, function: Callable[..., jax.Array], k_range: KRange, reward_type: str
+    name: str,
+    function: Callable[..., jax.Array],
+    k_range: KRange,
+    reward_type: str,
+    randomized: bool,
 ) -> Callable[..., jax.Array]:
     @functools.wraps(function)
     def advantages(
@@ -236,9 +241,18 @@ def _under_contract(
         count = checks.integer_k(name, k)
         checks.check_k(name, count, k_range, values.shape[-1], masked=mask is not None)
         checks.check_values(name, values, mask, count, k_range)
-        working, fit = prepare(values, mask, count, k_range)
         if reward_type == "binary":
             checks.check_binary(name, values, mask)
+        if randomized:  # the draws of a group depend on all groups of its batch
+            explicit_sharding(name, values)
+            return compute(values, mask, count, **kwargs)
+        return on_own_groups(name, functools.partial(compute, **kwargs), values, mask, count)
+
+    def compute(
+        values: jax.Array, mask: jax.Array | None, count: int | jax.Array, **kwargs: Any
+    ) -> jax.Array:
+        working, fit = prepare(values, mask, count, k_range)
+        if reward_type == "binary":
             fit &= jnp.all((working == 0) | (working == 1), axis=-1)
         result = nan_where_unfit(function(working, count, where=mask, **kwargs), fit[..., None])
         if mask is not None:

@@ -14,6 +14,7 @@ from maxpo_jax.estimators.contract import (
     prepare,
     register,
 )
+from maxpo_jax.estimators.group_sharding import on_own_groups
 from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
 from maxpo_jax.kernel.spacings import RankWeights, rank_weights, weigh_spacings, weighted_advantages
 
@@ -210,6 +211,12 @@ def expected_max_at_k(rewards: ArrayLike, k: Any, *, where: ArrayLike | None = N
     count = checks.integer_k(name, k)
     checks.check_k(name, count, UP_TO_GROUP_SIZE, values.shape[-1])
     checks.check_values(name, values, mask, count, UP_TO_GROUP_SIZE)
+    return on_own_groups(name, _expected_max_at_k, values, mask, count, keeps_samples=False)
+
+
+def _expected_max_at_k(
+    values: jax.Array, mask: jax.Array | None, count: int | jax.Array
+) -> jax.Array:
     working, fit = prepare(values, mask, count, UP_TO_GROUP_SIZE)
     num_valid = None if mask is None else jnp.sum(mask, axis=-1)
     weights = rank_weights(_best_of_subset, values.shape[-1], count, working.dtype, num_valid)

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.checks import KRange
 from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, UP_TO_GROUP_SIZE
+from maxpo_jax.estimators.group_sharding import on_own_groups
 
 
 def off_policy_max_at_k(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Array:
@@ -53,8 +54,9 @@ def off_policy_max_at_k(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Ar
     Unbiased for grad J_K of the current policy, g = (K/B) sum_i A_i grad log pi(x_i), with
     independent samples of the older policy, 1 <= K <= B; not centered.
     """
-    rewards, ratios = _check("off_policy_max_at_k", rewards, ratios, k, UP_TO_GROUP_SIZE)
-    return ratios * _slopes(rewards, ratios, k)[1]
+    name = "off_policy_max_at_k"
+    rewards, ratios = _check(name, rewards, ratios, k, UP_TO_GROUP_SIZE)
+    return on_own_groups(name, _with_sample, rewards, ratios, k)
 
 
 def off_policy_max_at_k_leave_one_out(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Array:
@@ -93,6 +95,14 @@ def off_policy_max_at_k_leave_one_out(rewards: ArrayLike, ratios: ArrayLike, k: 
     """
     name = "off_policy_max_at_k_leave_one_out"
     rewards, ratios = _check(name, rewards, ratios, k, BELOW_GROUP_SIZE)
+    return on_own_groups(name, _leave_one_out, rewards, ratios, k)
+
+
+def _with_sample(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Array:
+    return ratios * _slopes(rewards, ratios, k)[1]
+
+
+def _leave_one_out(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Array:
     group_size = rewards.shape[-1]
     mean, slopes = _slopes(rewards, ratios, k)
     with_sample = ratios * slopes
@@ -134,8 +144,12 @@ def off_policy_max_at_k_first_order(rewards: ArrayLike, ratios: ArrayLike, k: in
     """
     name = "off_policy_max_at_k_first_order"
     rewards, ratios = _check(name, rewards, ratios, k, UP_TO_GROUP_SIZE)
+    return on_own_groups(name, _first_order, rewards, ratios, k)
+
+
+def _first_order(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Array:
     ones = jnp.ones_like(ratios)
-    value, change = jax.jvp(lambda w: w * _slopes(rewards, w, k)[1], (ones,), (ratios - ones,))
+    value, change = jax.jvp(lambda w: _with_sample(rewards, w, k), (ones,), (ratios - ones,))
     return value + change
 
 

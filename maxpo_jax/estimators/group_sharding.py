@@ -1,0 +1,96 @@
+"""Groups over devices: where an array says how it is sharded, each device works on its own groups.
+
+Groups never meet, so nothing is sent between devices, and the results are those of one device to
+the last bit. Arrays whose sharding is left to the compiler need none of this, and within
+`jax.shard_map` the groups are those of one device already.
+"""
+
+from collections.abc import Callable
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from maxpo_jax.estimators import checks
+
+
+def on_own_groups(
+    name: str,
+    function: Callable[..., jax.Array],
+    rewards: jax.Array,
+    other: jax.Array | None,
+    k: int | jax.Array,
+    *,
+    keeps_samples: bool = True,
+) -> jax.Array:
+    """`function(rewards, other, k)`, on each device for its own groups if these are sharded.
+
+    Args:
+      name: the caller, for messages.
+      function: groups to results, each group on its own.
+      rewards: [..., B] rewards of the samples of each group.
+      other: [..., B] what belongs to the samples as well, such as a mask, or None.
+      k: K, a Python int or a traced integer scalar.
+      keeps_samples: whether results are [..., B], one for each sample; else they are [...].
+
+    Returns:
+      What `function` returns, sharded like the groups.
+
+    Raises:
+      ValueError: the samples of a group lie on different devices.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> largest = lambda rewards, where, k: rewards.max(axis=-1)
+      >>> on_own_groups("max", largest, jnp.eye(2), None, 1, keeps_samples=False).tolist()
+      [1.0, 1.0]
+    """
+    sharding = explicit_sharding(name, rewards) or explicit_sharding(name, other)
+    if sharding is None:
+        return function(rewards, other, k)
+    arrays = [jax.sharding.reshard(x, sharding) for x in (rewards, other) if x is not None]
+    samples, groups = sharding.spec, PartitionSpec(*sharding.spec[:-1])
+    traced_k = [] if isinstance(k, int) else [k]
+
+    def on_one_device(*arguments: jax.Array) -> jax.Array:
+        own, own_k = arguments[: len(arrays)], arguments[len(arrays) :]
+        return function(own[0], own[1] if own[1:] else None, own_k[0] if own_k else k)
+
+    return jax.shard_map(
+        on_one_device,
+        mesh=sharding.mesh,
+        in_specs=(*(samples for _ in arrays), *(PartitionSpec() for _ in traced_k)),
+        out_specs=samples if keeps_samples else groups,
+    )(*arrays, *traced_k)
+
+
+def explicit_sharding(name: str, array: jax.Array | None) -> NamedSharding | None:
+    """How an array [..., B] says its groups are sharded, or None if it does not say or is whole.
+
+    Args:
+      name: the caller, for messages.
+      array: [..., B] rewards or a mask, or None.
+
+    Returns:
+      The sharding, with one entry for each axis.
+
+    Raises:
+      ValueError: the samples of a group lie on different devices.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> explicit_sharding("maxpo", jnp.zeros((2, 3))) is None
+      True
+    """
+    sharding = None if array is None else jax.typeof(array).sharding
+    if array is None or all(axes is None for axes in sharding.spec):
+        return None
+    spec = (*sharding.spec, *(None,) * (array.ndim - len(sharding.spec)))
+    if spec[-1] is not None:
+        whole = PartitionSpec(*spec[:-1], None)
+        raise ValueError(
+            f"{name}: the last axis, the samples of a group, is sharded over mesh axis "
+            f"{spec[-1]!r}, but a group has to lie on one device: shard the groups instead, for "
+            f"example rewards = jax.sharding.reshard(rewards, jax.{whole})."
+        )
+    mesh = sharding.mesh if checks.is_traced(array) else array.sharding.mesh
+    return NamedSharding(mesh, PartitionSpec(*spec))
