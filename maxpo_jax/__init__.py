@@ -1,5 +1,8 @@
 """Policy gradients for max@K and pass@K in JAX: advantages, exact truth, worlds."""
 
+import importlib
+from types import ModuleType
+
 from maxpo_jax import bandits, estimators, exact, mazes, objectives
 from maxpo_jax.estimators import (
     canonical,
@@ -27,3 +30,18 @@ __all__ = [
     "reinforce",
     "rloo",
 ]
+
+# Imported on first use, because they need more than JAX and NumPy, or are seldom needed.
+_ON_FIRST_USE = ("report_card", "training")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """The submodule of this name, imported on first use."""
+    if name in _ON_FIRST_USE:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the names here, and the submodules that are not imported yet."""
+    return sorted({*globals(), *_ON_FIRST_USE})

@@ -120,8 +120,11 @@ def check_group_axis(name):
     rewards, _ = example((8, 8), estimator.reward_type)
     sharded = explicitly(rewards, PartitionSpec(None, "groups"))
     k = ks_of(estimator, 8)
-    for run in (lambda r: estimator(r, k, **keys), jax.jit(lambda r: estimator(r, k, **keys))):
-        keys = keys_of(estimator)
+
+    def advantages(rewards):
+        return estimator(rewards, k, **keys_of(estimator))
+
+    for run in (advantages, jax.jit(advantages)):
         try:
             run(sharded)
         except ValueError as error:

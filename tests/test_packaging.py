@@ -16,6 +16,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import maxpo_jax
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.]+)")
@@ -77,6 +79,22 @@ def test_importing_the_package_pulls_in_only_jax_numpy_and_chex():
         PYTHONPATH=str(ROOT),
     )
     assert set(new.split()) <= {"maxpo_jax", "jax", "jaxlib", "numpy", "chex"}
+
+
+def test_every_public_module_is_reached_from_the_package():
+    said = run_python(
+        "import sys, maxpo_jax;"
+        "late = [name for name in ('report_card', 'training') if name in dir(maxpo_jax)"
+        "        and f'maxpo_jax.{name}' not in sys.modules];"
+        "print(*late, maxpo_jax.training.train.__name__, maxpo_jax.report_card.Card.__name__)",
+        PYTHONPATH=str(ROOT),
+    )
+    assert said == "report_card training train Card"
+
+
+def test_a_name_that_the_package_lacks_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'maxpo_jax' has no attribute 'trainig'"):
+        maxpo_jax.trainig  # noqa: B018
 
 
 @pytest.fixture(scope="module")

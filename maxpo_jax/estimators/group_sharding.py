@@ -6,6 +6,7 @@ the last bit. Arrays whose sharding is left to the compiler need none of this, a
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -81,8 +82,10 @@ def explicit_sharding(name: str, array: jax.Array | None) -> NamedSharding | Non
       >>> explicit_sharding("maxpo", jnp.zeros((2, 3))) is None
       True
     """
-    sharding = None if array is None else jax.typeof(array).sharding
-    if array is None or all(axes is None for axes in sharding.spec):
+    if array is None:
+        return None
+    sharding: Any = jax.typeof(array).sharding
+    if all(axes is None for axes in sharding.spec):
         return None
     spec = (*sharding.spec, *(None,) * (array.ndim - len(sharding.spec)))
     if spec[-1] is not None:
@@ -92,5 +95,6 @@ def explicit_sharding(name: str, array: jax.Array | None) -> NamedSharding | Non
             f"{spec[-1]!r}, but a group has to lie on one device: shard the groups instead, for "
             f"example rewards = jax.sharding.reshard(rewards, jax.{whole})."
         )
-    mesh = sharding.mesh if checks.is_traced(array) else array.sharding.mesh
-    return NamedSharding(mesh, PartitionSpec(*spec))
+    if not checks.is_traced(array):  # whose mesh has devices
+        sharding = array.sharding
+    return NamedSharding(sharding.mesh, PartitionSpec(*spec))

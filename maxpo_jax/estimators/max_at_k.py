@@ -88,8 +88,10 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     Source: Takashiro et al., 2026, "On Advantage Estimates for Max@K Policy Gradients",
     arXiv:2606.06080; the closed form is derived from its definition.
 
-    Unbiased for grad J_K with independent samples of the current policy, 1 <= K <= B - 1, and the
-    only such estimator whose advantages sum to zero in every group.
+    Unbiased for grad J_K with independent samples of the current policy, 1 <= K <= B - 1. Among the
+    deterministic, permutation-equivariant functions of the rewards alone it is the only one of
+    which that is true and whose advantages sum to zero in every group. (With draws of its own
+    `pass_at_k_training_full` does both as well, up to a constant factor, and more noisily.)
     """
     return weighted_advantages(_improvement_over_two_left_out, rewards, k, where)
 
