@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, WHOLE_GROUP, register
-from maxpo_jax.estimators.group_statistics import deviations, standardised
+from maxpo_jax.estimators.group_statistics import deviations, standardized
 from maxpo_jax.estimators.max_at_k import max_with_sample
 from maxpo_jax.kernel.spacings import weighted_advantages
 
@@ -138,4 +138,4 @@ def bon_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> j
     Biased for grad J_K: the deviation of the same group weighs each group by its own luck.
     """
     best_with_sample = weighted_advantages(max_with_sample, rewards, k, where)
-    return standardised(best_with_sample, where, ddof=0, epsilon=0.0)
+    return standardized(best_with_sample, where, ddof=0, epsilon=0.0)

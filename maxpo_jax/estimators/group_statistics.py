@@ -16,30 +16,19 @@ def deviations(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
 
     The largest reward is taken off first, so that a large offset costs no precision.
     """
-    unit = _unit_of_sums(rewards)
-    return _deviations(rewards * unit, where) / unit
+    return 2 * _deviations(rewards / 2, where)
 
 
-def _deviations(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-    below_best = rewards - jnp.max(rewards, axis=-1, keepdims=True)
-    total = jnp.sum(below_best, axis=-1, keepdims=True, where=where)
-    return below_best - total / group_sizes(rewards, where)
+def _deviations(values: jax.Array, where: jax.Array | None) -> jax.Array:
+    """`deviations` of values up to half of the largest number, whose differences are finite."""
+    below_best = values - jnp.max(values, axis=-1, keepdims=True)
+    # A power of two rounds nothing, and keeps the sum of a whole group finite.
+    share = 2.0 ** -(values.shape[-1] - 1).bit_length()
+    total = jnp.sum(share * below_best, axis=-1, keepdims=True, where=where)
+    return below_best - total / (share * group_sizes(values, where))
 
 
-def _unit_of_sums(values: jax.Array) -> jax.Array:
-    """A factor [..., 1] that keeps the sum of all differences within a group finite.
-
-    It is 1 but for values near the end of the range, and a power of two there: it never rounds.
-    """
-    # Each sample adds up to twice the largest magnitude; one more bit is to spare.
-    bits = (4 * values.shape[-1] - 1).bit_length()
-    largest = jnp.finfo(values.dtype).max
-    magnitude = jnp.max(jnp.abs(values), axis=-1, keepdims=True)
-    is_safe = magnitude <= largest * 2.0**-bits
-    return jnp.where(is_safe, 1.0, 2.0**-bits).astype(values.dtype)
-
-
-def standardised(
+def standardized(
     values: jax.Array, where: jax.Array | None, ddof: int, epsilon: float
 ) -> jax.Array:
     """Values [..., B] less their mean, over their standard deviation plus epsilon.
@@ -47,9 +36,8 @@ def standardised(
     Equal values give exactly 0. That is asked of the values themselves: an epsilon alone would
     blow the rounding errors of a mean up to advantages.
     """
-    shrink = _unit_of_sums(values)
-    shrunk = values * shrink
-    return _over_deviation(_deviations(shrunk, where), shrunk, where, ddof, epsilon * shrink)
+    half = values / 2
+    return _over_deviation(_deviations(half, where), half, where, ddof, epsilon / 2)
 
 
 def over_standard_deviation(
@@ -59,8 +47,7 @@ def over_standard_deviation(
 
     The divisor of the variance is B - ddof. Equal values give exactly 0.
     """
-    shrink = _unit_of_sums(values)
-    return _over_deviation(signal * shrink, values * shrink, where, ddof, epsilon * shrink)
+    return _over_deviation(signal / 2, values / 2, where, ddof, epsilon / 2)
 
 
 def _over_deviation(
@@ -68,7 +55,7 @@ def _over_deviation(
     values: jax.Array,
     where: jax.Array | None,
     ddof: int,
-    epsilon: jax.Array,
+    epsilon: float,
 ) -> jax.Array:
     """All in units of the range of the group, so that squares neither overflow nor underflow."""
     infinity = jnp.full((), jnp.inf, values.dtype)

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from maxpo_jax.estimators.contract import UP_TO_GROUP_SIZE, KRange, register
-from maxpo_jax.estimators.group_statistics import deviations, group_sizes, standardised
+from maxpo_jax.estimators.group_statistics import deviations, group_sizes, standardized
 
 NEEDS_ANOTHER_SAMPLE = KRange(
     smallest=lambda group_size: 1,
@@ -183,4 +183,4 @@ def grpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.A
     Biased for grad J_1 and for every grad J_K, by more than a constant factor: the deviation of
     the same group weighs each group by its own luck.
     """
-    return standardised(rewards, where, ddof=1, epsilon=1e-6)
+    return standardized(rewards, where, ddof=1, epsilon=1e-6)

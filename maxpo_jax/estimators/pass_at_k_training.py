@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, KRange, register
-from maxpo_jax.estimators.group_statistics import deviations, standardised
+from maxpo_jax.estimators.group_statistics import deviations, standardized
 from maxpo_jax.kernel.rank_weights import subset_probability, traced_subset_probability
 from maxpo_jax.kernel.spacings import compensated_sum
 
@@ -205,7 +205,7 @@ def pass_at_k_training_full_std(
     """
     members, drawn = partition(key, rewards, k, where)
     maxima = subset_maxima(rewards, members)
-    return share(members, standardised(maxima, drawn, ddof=0, epsilon=0.0))
+    return share(members, standardized(maxima, drawn, ddof=0, epsilon=0.0))
 
 
 @register(
@@ -304,7 +304,7 @@ def pass_at_k_training_bootstrap_std(
     """
     members, drawn = bootstrap(key, rewards, k, where)
     maxima = subset_maxima(rewards, members)
-    return share(members, standardised(maxima, drawn, ddof=0, epsilon=0.0))
+    return share(members, standardized(maxima, drawn, ddof=0, epsilon=0.0))
 
 
 @register(

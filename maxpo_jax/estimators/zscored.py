@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, FROM_TWO, register
-from maxpo_jax.estimators.group_statistics import standardised
+from maxpo_jax.estimators.group_statistics import standardized
 from maxpo_jax.estimators.max_at_k import ei, maxpo
 
 
@@ -48,7 +48,7 @@ def zscore_maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
 
     Biased for grad J_K: the deviation of the same group weighs each group by its own luck.
     """
-    return standardised(maxpo(rewards, k, where=where), where, ddof=0, epsilon=0.0)
+    return standardized(maxpo(rewards, k, where=where), where, ddof=0, epsilon=0.0)
 
 
 @register(
@@ -90,4 +90,4 @@ def zscore_ei(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
 
     Biased for grad J_K twice over: by the centering (see `center_ei`) and by the deviation.
     """
-    return standardised(ei(rewards, k, where=where), where, ddof=0, epsilon=0.0)
+    return standardized(ei(rewards, k, where=where), where, ddof=0, epsilon=0.0)

@@ -77,7 +77,7 @@ def test_maximum_of_the_whole_group(R):
 
 @pytest.mark.parametrize("R", (REAL | BINARY).values(), ids=str)
 def test_signals_less_their_mean_and_over_their_deviation(R):
-    def standardised(signal):
+    def standardized(signal):
         signal = np.array(signal, float)
         spread = signal.std()
         return (signal - signal.mean()) / spread if np.ptp(signal) else 0 * signal
@@ -86,9 +86,9 @@ def test_signals_less_their_mean_and_over_their_deviation(R):
         u, improvement = oracles.u(R, k), oracles.expected_improvement(R, k)
         close(advantages("center_u", R, k), [x - oracles.mean(u) for x in u])
         close(advantages("center_ei", R, k), [x - oracles.mean(improvement) for x in improvement])
-        close(advantages("bon_mean", R, k), standardised(u))
-        close(advantages("zscore_maxpo", R, k), standardised(oracles.maxpo(R, k)))
-        close(advantages("zscore_ei", R, k), standardised(improvement))
+        close(advantages("bon_mean", R, k), standardized(u))
+        close(advantages("zscore_maxpo", R, k), standardized(oracles.maxpo(R, k)))
+        close(advantages("zscore_ei", R, k), standardized(improvement))
 
 
 @pytest.mark.parametrize("R", BINARY.values(), ids=BINARY)
