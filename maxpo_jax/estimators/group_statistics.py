@@ -3,6 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+SHRINK = 2.0**-4
+"""Rewards times this have finite differences, and ranges whose reciprocals are normal numbers; a
+power of two rounds nothing."""
+
 
 def group_sizes(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
     """Number [..., 1] of valid samples of each group, at least 1, in the dtype of the rewards."""
@@ -16,11 +20,11 @@ def deviations(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
 
     The largest reward is taken off first, so that a large offset costs no precision.
     """
-    return 2 * _deviations(rewards / 2, where)
+    return _deviations(rewards * SHRINK, where) / SHRINK
 
 
 def _deviations(values: jax.Array, where: jax.Array | None) -> jax.Array:
-    """`deviations` of values up to half of the largest number, whose differences are finite."""
+    """`deviations` of values that were shrunk."""
     below_best = values - jnp.max(values, axis=-1, keepdims=True)
     # A power of two rounds nothing, and keeps the sum of a whole group finite.
     share = 2.0 ** -(values.shape[-1] - 1).bit_length()
@@ -36,8 +40,8 @@ def standardized(
     Equal values give exactly 0. That is asked of the values themselves: an epsilon alone would
     blow the rounding errors of a mean up to advantages.
     """
-    half = values / 2
-    return _over_deviation(_deviations(half, where), half, where, ddof, epsilon / 2)
+    shrunk = values * SHRINK
+    return _over_deviation(_deviations(shrunk, where), shrunk, where, ddof, epsilon * SHRINK)
 
 
 def over_standard_deviation(
@@ -47,7 +51,7 @@ def over_standard_deviation(
 
     The divisor of the variance is B - ddof. Equal values give exactly 0.
     """
-    return _over_deviation(signal / 2, values / 2, where, ddof, epsilon / 2)
+    return _over_deviation(signal * SHRINK, values * SHRINK, where, ddof, epsilon * SHRINK)
 
 
 def _over_deviation(
