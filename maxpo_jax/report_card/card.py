@@ -19,7 +19,7 @@ from maxpo_jax.report_card.verdicts import Counterexample, Verdict, plain
 
 CLAIMS = {
     "unbiased": "E g = grad J_K exactly, for every policy",
-    "unbiased_up_to_scale": "E g = c grad J_K with one c for every policy",
+    "unbiased_up_to_scale": "E g = c grad J_K with one c > 0 for every policy",
     "centered": "advantages sum to zero in every batch",
     "permutation_equivariant": "reordering the samples reorders the advantages",
     "shift_invariant": "a constant added to all rewards changes nothing",
@@ -27,7 +27,7 @@ CLAIMS = {
     "equal_on_ties": "tied rewards get equal advantages",
     "zero_on_equal": "all-equal rewards give zero",
     "finite": "finite rewards give finite advantages",
-    "edges": "k = 1, B - 1, B, B + 1 and B = 2 are refused, or as unbiased as K is",
+    "edges": "k = 1, B - 1, B, B + 1 and groups of 2, B - 1, B + 1, 2B are refused, or as unbiased",
     "nan": "a NaN reward is refused or seen in its own group, and in no other",
     "float32": "float32 agrees with its own float64 run to 1e-3 up to B = 1024",
     "integer_rewards": "integer and boolean rewards count as the same floats",
@@ -36,7 +36,7 @@ CLAIMS = {
     "vmap": "the same under jax.vmap",
     "no_gradient": "no gradient flows through the rewards",
     "deterministic": "same rewards (and key), same advantages",
-    "pure": "leaves the rewards it is given as they are",
+    "pure": "leaves the rewards it is given, and global random generators, as they are",
     "mask": "samples masked by `where` are zero and change nothing",
 }
 """What can be claimed, in the order of the card, and what each claim says."""
@@ -146,9 +146,10 @@ def report_card(
 ) -> Card:
     """Judge any advantage estimator: exactly, without sampling noise, in seconds.
 
-    The function is judged by what it computes for g = (K/B) sum_i A_i grad log pi(x_i) on softmax
-    bandits, enumerated in float64, and by what it does to groups of small integers and others;
-    it needs to know nothing of this library.
+    The function is judged by how A_i changes with R_i while the other rewards stay, which decides
+    what g = (K/B) sum_i A_i grad log pi(x_i) is unbiased for, by exact E g on softmax bandits, and
+    by what it does to groups of small integers and others; it needs to know nothing of this
+    library. What it raises on some groups is a verdict.
 
     Args:
       function: `f(rewards [B], k)`, or `f(rewards, k, key)`; in JAX, NumPy or plain Python, for one

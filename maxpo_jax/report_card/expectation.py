@@ -1,7 +1,8 @@
 """What an estimator is unbiased for: its exact expected gradient beside the gradients of J_t.
 
-The expected gradient is a polynomial in the policy, so that an identity on policies in general
-position is an identity for all of them.
+Whether E g is a combination of grad J_t for every policy is decided by the `characterization`, on
+the function itself; bandits, enumerated exactly, then show how far E g is from grad J_K and in what
+direction, and are a second witness: they see all orders of the samples.
 """
 
 import dataclasses
@@ -11,18 +12,20 @@ import numpy as np
 
 from maxpo_jax.bandits import exact, multisets
 from maxpo_jax.report_card import bandits as small_bandits
+from maxpo_jax.report_card import characterization
 from maxpo_jax.report_card.bandits import SmallBandit
+from maxpo_jax.report_card.characterization import Lines
 from maxpo_jax.report_card.subject import Subject
 from maxpo_jax.report_card.verdicts import Counterexample, Verdict, show, small
 
-TOLERANCE = 1e-6
-"""Largest relative residual of an identity: above any single-precision rounding, below any bias."""
+TOLERANCE = characterization.TOLERANCE
+"""Largest relative residual of an identity, for the precision of the function."""
 
 _STANDARD_ERRORS = 3.0
 _DRAWS, FEW_DRAWS = 400, 60
 _SEEDS_APART = 1_000_000
 _MOST_GROUPS_WITH_A_KEY = 10_000
-_MOST_MIXED = 8
+_MOST_OWN_MULTISETS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,20 +48,32 @@ class Moments:
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
-    """The best multiple of one gradient common to all bandits.
+class Target:
+    """The best multiple of one gradient.
 
     Attributes:
       order: t of J_t.
       scale: the multiple c of grad J_t.
-      residual: |E g - c grad J_t| over |E g|, each bandit in units of its own |grad J_K|.
+      residual: largest residual, relative; see `characterization.Fit`.
       exact: whether the residual is rounding (or, with a key, sampling) error.
+      scale_error: how far these errors may put `scale` off.
     """
 
     order: int
     scale: float
     residual: float
     exact: bool
+    scale_error: float
+
+    @property
+    def positive(self) -> bool:
+        """Whether E g is a positive multiple of grad J_t."""
+        return self.exact and self.scale > self.scale_error
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether E g = grad J_t."""
+        return self.exact and abs(self.scale - 1.0) <= self.scale_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +82,8 @@ class Expectation:
 
     Attributes:
       k: K.
-      moments: the moments behind it.
+      lines: the groups behind it, in which one reward changes.
+      moments: the exact moments on bandits.
       target: the best multiple of grad J_K.
       other: an exact multiple of another grad J_t, or None.
       mixture: {t: c_t} with E g = sum_t c_t grad J_t exactly, or None.
@@ -78,9 +94,10 @@ class Expectation:
     """
 
     k: int
+    lines: Lines
     moments: Moments
-    target: Fit
-    other: Fit | None
+    target: Target
+    other: Target | None
     mixture: dict[int, float] | None
     relative_bias: float
     bias_norm: float
@@ -90,8 +107,7 @@ class Expectation:
     @property
     def unbiased(self) -> bool:
         """Whether E g = grad J_K."""
-        within = abs(self.target.scale - 1.0) <= _scale_tolerance(self.moments, self.target)
-        return self.target.exact and within
+        return self.target.unbiased
 
     @property
     def sentence(self) -> str:
@@ -125,7 +141,7 @@ class Expectation:
         if not any(np.abs(mean).max() > 1e-12 for mean in self.moments.means):
             return "E g = 0: nothing is learned"
         if self.other is not None:
-            multiple = "" if abs(self.other.scale - 1) < TOLERANCE else f"{self.other.scale:.6g} "
+            multiple = "" if self.other.unbiased else f"{self.other.scale:.6g} "
             return f"E g = {multiple}grad J_{self.other.order}, not of J_{self.k}"
         if self.mixture is not None:
             terms = (f"{c:.4g} grad J_{t}" for t, c in self.mixture.items())
@@ -207,34 +223,71 @@ def _sampled(
     return mean, variance, np.std(means, axis=0, ddof=1) / np.sqrt(draws)
 
 
+def target(found: Lines, order: int) -> Target:
+    """The multiple of grad J_t that E g is closest to, by the `characterization`."""
+    best = characterization.fit(found, (order,))
+    return Target(order, best.scales[order], best.residual, best.exact, best.scale_error)
+
+
 def expectation(subject: Subject, group_size: int, k: int, *, draws: int = _DRAWS) -> Expectation:
-    """What the expected gradient of the function is, over the panel of bandits."""
+    """What the expected gradient of the function is, for every policy and on the panel."""
+    lines = characterization.lines(subject, group_size, k, draws=draws)
+    main = target(lines, k)
     panel = small_bandits.panel(subject.reward_type)
+    if not main.exact:
+        panel = (*panel, *_own_bandit(lines, group_size))
     found = moments(subject, panel, group_size, k, draws=draws)
-    return judge(found, group_size, k)
-
-
-def judge(found: Moments, group_size: int, k: int) -> Expectation:
-    """Compare exact means with the gradients of J_t, alone and mixed."""
-    truth = small_bandits.gradients(found.bandits, k)
-    units = [1.0 / _norm(gradient) for gradient in truth]
-    target = _fit(found, units, k)
-    others = (_fit(found, units, t) for t in range(1, 2 * group_size) if t != k)
-    other = None if target.exact else next((fit for fit in others if fit.exact), None)
-    mixture = None if target.exact or other else _mixture(found, units, group_size)
-    differences = [_norm(m - g) for m, g in zip(found.means, truth, strict=True)]
-    alone = [float(m @ g / (g @ g)) for m, g in zip(found.means, truth, strict=True)]
+    if main.exact and not _agrees(found, main, TOLERANCE[subject.precision]):
+        main = dataclasses.replace(main, exact=False)
+    other = mixture = None
+    if not main.exact:
+        others = (target(lines, t) for t in range(1, group_size + 1) if t != k)
+        other = next((fit for fit in others if fit.exact), None)
+        mixture = None if other else characterization.mixture(lines)
+    truth = small_bandits.gradients(panel, k)
+    both = list(zip(found.means, truth, strict=True))
+    alone = [float(m @ g / (g @ g)) for m, g in both]
     return Expectation(
         k=k,
+        lines=lines,
         moments=found,
-        target=target,
+        target=main,
         other=other,
         mixture=mixture,
-        relative_bias=max(d * unit for d, unit in zip(differences, units, strict=True)),
-        bias_norm=max(differences),
-        cosine=min(_cosine(m, g) for m, g in zip(found.means, truth, strict=True)),
+        relative_bias=max(_norm(m - g) / _norm(g) for m, g in both),
+        bias_norm=max(_norm(m - g) for m, g in both),
+        cosine=min(_cosine(m, g) for m, g in both),
         scales=(min(alone), max(alone)),
     )
+
+
+def _agrees(found: Moments, main: Target, tolerance: float) -> bool:
+    """Whether E g on the bandits is the multiple of grad J_K that the characterization found.
+
+    Groups on which the advantages are not finite count as zero there, and make no bias here.
+    """
+    if found.not_finite:
+        return True
+    truth = small_bandits.gradients(found.bandits, main.order)
+    rows = zip(found.means, truth, found.standard_errors, strict=True)
+    distance = np.array([[_norm(m - main.scale * g), _norm(g), _norm(e)] for m, g, e in rows])
+    far, size, noise = distance.T
+    allowed = tolerance * abs(main.scale) + main.scale_error * (noise.any())
+    if noise.any():
+        return _norm(far / size) <= 2.0 * _STANDARD_ERRORS * _norm(noise / size) + allowed
+    return bool((far <= allowed * size).all())
+
+
+def _own_bandit(lines: Lines, group_size: int) -> tuple[SmallBandit, ...]:
+    """A bandit that pays the rewards of the worst line, if it is small enough to enumerate."""
+    line = lines.rewards[characterization.fit(lines, (lines.k,)).worst]
+    rewards = np.unique(line)
+    n = len(rewards)
+    too_many = multisets.num_multisets(n, group_size) > _MOST_OWN_MULTISETS
+    if n < 2 or too_many or lines.noise.any():
+        return ()
+    probs = np.linspace(1.0, 2.0, n) / np.linspace(1.0, 2.0, n).sum()
+    return (SmallBandit("where it is worst", tuple(rewards.tolist()), tuple(probs.tolist())),)
 
 
 def check(subject: Subject, group_size: int, k: int) -> list[Verdict]:
@@ -254,7 +307,7 @@ def check(subject: Subject, group_size: int, k: int) -> list[Verdict]:
 
 def verdicts(subject: Subject, found: Expectation, group_size: int) -> list[Verdict]:
     """The verdicts that follow from an expectation."""
-    exact_multiple = found.target.exact and abs(found.target.scale) > TOLERANCE
+    exact_multiple = found.target.positive
     details = {
         "scale": found.target.scale,
         "residual": found.target.residual,
@@ -267,11 +320,16 @@ def verdicts(subject: Subject, found: Expectation, group_size: int) -> list[Verd
         "groups_not_finite": found.moments.not_finite,
         "bandits": _table(found),
     }
-    example = None if found.unbiased else simplest_failure(subject, group_size, found.k, None)
-    example_scaled = example
-    if example is not None and not exact_multiple:
+    example = example_scaled = None
+    if not found.unbiased:
+        example = simplest_failure(subject, group_size, found.k, None)
+        example = example or characterization.counterexample(found.lines, 1.0)
+    if not exact_multiple and found.target.exact:
+        example_scaled = example
+    elif not exact_multiple:
         scale = found.target.scale
-        example_scaled = simplest_failure(subject, group_size, found.k, scale) or example
+        example_scaled = simplest_failure(subject, group_size, found.k, scale)
+        example_scaled = example_scaled or characterization.counterexample(found.lines, scale)
     note = " (groups that are not finite count as zero)" if found.moments.not_finite else ""
     return [
         Verdict(
@@ -285,41 +343,12 @@ def verdicts(subject: Subject, found: Expectation, group_size: int) -> list[Verd
         Verdict(
             "unbiased_up_to_scale",
             exact_multiple,
-            f"one multiple for all bandits: {found.target.scale:.6g}, "
+            f"one multiple for all policies: {found.target.scale:.6g}, "
             f"residual {small(found.target.residual)}",
             found.target.residual,
             None if exact_multiple else example_scaled,
         ),
     ]
-
-
-def _fit(found: Moments, units: list[float], order: int) -> Fit:
-    gradients = small_bandits.gradients(found.bandits, order)
-    m, g = _stacked(found.means, units), _stacked(gradients, units)
-    noise = _norm(_stacked(found.standard_errors, units))
-    scale = float(m @ g / (g @ g))
-    size = _norm(m)
-    distance = _norm(m - scale * g)
-    residual = distance / size if size > 1e-12 else 0.0
-    tolerance = max(TOLERANCE, _STANDARD_ERRORS * noise / max(size, 1e-300))
-    return Fit(order, scale, residual, size > 1e-12 and residual <= tolerance)
-
-
-def _mixture(found: Moments, units: list[float], group_size: int) -> dict[int, float] | None:
-    """Coefficients of E g in the gradients of J_1 .. J_B, if it is in their span."""
-    orders = range(1, group_size + 1)
-    # With 0/1 rewards all gradients point the same way, and a bandit is one equation.
-    equations = sum(1 if b.binary else len(set(b.rewards)) - 1 for b in found.bandits)
-    sampled = any(error.any() for error in found.standard_errors)
-    if sampled or group_size > _MOST_MIXED or group_size >= equations:
-        return None
-    columns = [_stacked(small_bandits.gradients(found.bandits, t), units) for t in orders]
-    m = _stacked(found.means, units)
-    coefficients = np.linalg.lstsq(np.stack(columns, axis=1), m)[0]
-    if np.linalg.norm(np.stack(columns, axis=1) @ coefficients - m) > 1e-9 * np.linalg.norm(m):
-        return None
-    kept = {t: float(c) for t, c in zip(orders, coefficients, strict=True)}
-    return {t: c for t, c in kept.items() if abs(c) > TOLERANCE} or None
 
 
 def simplest_failure(
@@ -331,7 +360,9 @@ def simplest_failure(
         found = moments(subject, (bandit,), group_size, k, draws=FEW_DRAWS)
         (mean,), (error,) = found.means, found.standard_errors
         expected = (1.0 if scale is None else scale) * small_bandits.gradients((bandit,), k)[0]
-        tolerance = TOLERANCE * np.linalg.norm(expected) + 4.0 * np.linalg.norm(error)
+        tolerance = TOLERANCE[subject.precision] * np.linalg.norm(expected) + 4.0 * np.linalg.norm(
+            error
+        )
         if np.linalg.norm(mean - expected) > tolerance:
             multiple = "" if scale is None else f"{scale:.4g} "
             setting = (
@@ -340,14 +371,6 @@ def simplest_failure(
             )
             return Counterexample(bandit.rewards, k, mean, expected, setting)
     return None
-
-
-def _scale_tolerance(found: Moments, fit: Fit) -> float:
-    """How far from 1 a fitted multiple may be for rounding or sampling error alone."""
-    truth = small_bandits.gradients(found.bandits, fit.order)
-    units = [1.0 / _norm(gradient) for gradient in truth]
-    noise = _norm(_stacked(found.standard_errors, units))
-    return max(TOLERANCE, _STANDARD_ERRORS * noise / _norm(_stacked(truth, units)))
 
 
 def _unbiased_for(found: Expectation) -> str:
@@ -383,10 +406,6 @@ def _table(found: Expectation) -> list[dict[str, object]]:
 
 def _norm(vector: np.ndarray) -> float:
     return float(np.linalg.norm(vector))
-
-
-def _stacked(vectors: list[np.ndarray], units: list[float]) -> np.ndarray:
-    return np.concatenate([unit * vector for unit, vector in zip(units, vectors, strict=True)])
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -17,12 +17,17 @@ Key = jax.Array
 Language = Literal["jax", "numpy", "eager jax"]
 RewardType = Literal["real", "binary"]
 Batching = Literal["vmap", "map", "loop"]
+Precision = Literal["double", "single"]
 
 _CHUNK_ELEMENTS = 2**12
 
 
 class CannotCallError(ValueError):
     """The function under test fails on the first ordinary group; `__cause__` is its own error."""
+
+
+class FunctionExitError(RuntimeError):
+    """The function under test tried to end the whole program."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Subject:
       reward_type: the rewards it is judged on.
       batching: how many groups are computed at once: by `jax.vmap` where that gives the same as
         one call for each group, else by a compiled or a plain loop.
+      precision: in which it computes when it is given float64, whatever it returns that in.
+      batches_only: whether it takes [groups, B] and not [B].
       programs: compiled programs by shape, dtype and K; filled in use.
     """
 
@@ -51,36 +58,72 @@ class Subject:
     takes_where: bool
     reward_type: RewardType
     batching: Batching = "loop"
+    precision: Precision = "double"
+    batches_only: bool = False
     programs: dict[Any, Callable[..., Any]] = dataclasses.field(default_factory=dict, repr=False)
 
     def one_group(
-        self, rewards: Any, k: int, *, seed: int = 0, where: np.ndarray | None = None
+        self,
+        rewards: Any,
+        k: int,
+        *,
+        seed: int = 0,
+        where: np.ndarray | None = None,
+        copy: bool = True,
     ) -> np.ndarray:
         """The function called as it is, once: the definition of what it computes.
 
         Args:
-          rewards: rewards of any shape the function takes, NumPy; it gets a copy.
+          rewards: rewards of any shape the function takes, NumPy.
           k: K.
           seed: of the key, where the function takes one.
           where: a mask, where the function takes one.
+          copy: whether a NumPy function gets a copy of the rewards.
 
         Returns:
           What it returns, as a NumPy array.
         """
-        given = rewards.copy() if self.language == "numpy" else jnp.asarray(rewards)
+        if self.language == "numpy":
+            given = rewards.copy() if copy else rewards
+        else:
+            given = jnp.asarray(rewards)
         key = jax.random.key(seed) if self.randomized else None
         mask = where if where is None or self.language == "numpy" else jnp.asarray(where)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return np.asarray(self.function(given, k, key, mask))
 
-    def call_in_place(self, rewards: np.ndarray, k: int) -> np.ndarray:
-        """The rewards after a NumPy function was given them themselves, not a copy."""
-        key = jax.random.key(0) if self.randomized else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.function(rewards, k, key, None)
-        return rewards
+    def raises(self, rewards: np.ndarray, k: int, *, copy: bool = True) -> str:
+        """What the function raises on one group, or "" if it answers; `copy` as in `one_group`."""
+        with jax.enable_x64(True):
+            try:
+                self.one_group(rewards, k, copy=copy)
+            except Exception as error:
+                return _in_words(error)
+        return ""
+
+    def each(self, rewards: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
+        """`one_group` on each group with its own key; NaN where it raises, unless it always does.
+
+        Args:
+          rewards: [groups, B].
+          k: K.
+          seed: of the first key, where the function takes one.
+
+        Returns:
+          [groups, B] NumPy.
+        """
+        found: list[np.ndarray | Exception] = []
+        for i, row in enumerate(rewards):
+            try:
+                found.append(self.one_group(row, k, seed=seed + i))
+            except Exception as error:
+                found.append(error)
+        answers = [result for result in found if not isinstance(result, Exception)]
+        if not answers and isinstance(found[0], Exception):
+            raise found[0]
+        missing = np.full_like(answers[0], np.nan, dtype=np.result_type(answers[0], np.float32))
+        return np.stack([missing if isinstance(result, Exception) else result for result in found])
 
     def advantages(
         self, rewards: np.ndarray, k: int, *, seed: int = 0, double: bool = True
@@ -94,15 +137,18 @@ class Subject:
           double: whether to compute in float64; else in float32.
 
         Returns:
-          [groups, B] NumPy, in the dtype that the function returns.
+          [groups, B] NumPy, in the dtype that the function returns; NaN for groups on which it
+          raises, unless it does on all of them.
         """
         dtype = np.float64 if double else np.float32
         rewards = np.asarray(rewards, dtype)
         with jax.enable_x64(double):
-            if self.batching == "loop":
-                rows = [self.one_group(row, k, seed=seed + i) for i, row in enumerate(rewards)]
-                return np.stack(rows)
-            return self._compiled(rewards, k, seed)
+            if self.batching != "loop":
+                try:
+                    return self._compiled(rewards, k, seed)
+                except Exception:  # on some group of the chunk, or on all: each for itself
+                    pass
+            return self.each(rewards, k, seed=seed)
 
     def _compiled(self, rewards: np.ndarray, k: int, seed: int) -> np.ndarray:
         """`advantages` through one compiled program, a chunk of fixed shape at a time."""
@@ -193,28 +239,31 @@ def from_function(
     """
     adapted, randomized, takes_where = _adapt(function)
     name = name or _name(function)
+    batched = _one_group_as_batch(adapted)
     real = np.random.default_rng(0).normal(size=group_size)
     binary = (np.arange(group_size) % 2).astype(np.float64)
     if isinstance(function, Estimator):
         reward_type = reward_type or function.reward_type
     first = binary if reward_type == "binary" else real
 
-    def attempt(rewards: np.ndarray, wanted: RewardType) -> Subject:
-        language, reason = _language(adapted, rewards, k, randomized)
-        subject = Subject(name, adapted, language, reason, randomized, takes_where, wanted)
+    def attempt(call: Callable[..., Any], rewards: np.ndarray, wanted: RewardType) -> Subject:
+        language, reason = _language(call, rewards, k, randomized)
+        subject = Subject(name, call, language, reason, randomized, takes_where, wanted)
         _check_first_call(subject, rewards, k)
-        return dataclasses.replace(subject, batching=_faithful_batching(subject, rewards, k))
+        batching = _faithful_batching(subject, rewards, k)
+        subject = dataclasses.replace(subject, batching=batching, batches_only=call is batched)
+        return dataclasses.replace(subject, precision=_precision(subject, rewards, k))
 
-    try:
-        return attempt(first, reward_type or "real")
-    except CannotCallError:
-        if reward_type is not None:
-            raise
-        try:
-            return attempt(binary, "binary")
-        except CannotCallError:
-            pass
-        raise
+    attempts: list[tuple[np.ndarray, RewardType]] = [(first, reward_type or "real")]
+    attempts += [(binary, "binary")] if reward_type is None else []
+    errors = []
+    for rewards, wanted in attempts:
+        for call in (adapted, batched):
+            try:
+                return attempt(call, rewards, wanted)
+            except CannotCallError as error:
+                errors.append(error)
+    raise errors[0]
 
 
 def registered(name: str) -> Subject:
@@ -230,20 +279,61 @@ def _adapt(function: Callable[..., Any]) -> tuple[Callable[..., Any], bool, bool
     """The function as `(rewards, k, key, where)`, whether it takes a key, and a mask."""
     if isinstance(function, Estimator):
         randomized, takes_where = function.randomized, True
-        key_name: str | None = "key"
+        key_name = "key" if randomized else None
     else:
         key_name = _key_parameter(function)
         randomized, takes_where = key_name is not None, "where" in _parameters(function)
 
     def adapted(rewards: Any, k: Any, key: Key | None, where: Any) -> Any:
         keywords = {} if where is None else {"where": where}
-        if not randomized:
+        if key_name is not None:
+            keywords[key_name] = key
+        try:
             return function(rewards, k, **keywords)
-        if key_name is None:
-            return function(rewards, k, key, **keywords)
-        return function(rewards, k, **{key_name: key}, **keywords)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # `sys.exit` must not end the card
+            raise FunctionExitError(_in_words(error)) from error
 
     return adapted, randomized, takes_where
+
+
+def _one_group_as_batch(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of [groups, B] alone, made to take [B] too."""
+
+    def adapted(rewards: Any, k: Any, key: Key | None, where: Any) -> Any:
+        if rewards.ndim > 1:
+            return function(rewards, k, key, where)
+        result = function(rewards[None], k, key, None if where is None else where[None])
+        if np.shape(result)[:1] != (1,):
+            raise ValueError(f"one group in, {list(np.shape(result))} out")
+        return result[0]
+
+    return adapted
+
+
+def _in_words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:80]}" if text else type(error).__name__
+
+
+def _precision(subject: Subject, rewards: np.ndarray, k: int) -> Precision:
+    """Single if it returns single precision, holds no more, or does not see more in the rewards."""
+    groups = np.stack([rewards, rewards[::-1], 3.0 * rewards, 0.1 + rewards / 3.0])
+    if subject.reward_type == "binary":
+        groups = groups[:2]
+    try:
+        exact = subject.advantages(groups, k)
+        rounded = subject.advantages(groups.astype(np.float32), k)
+    except Exception:
+        return "double"
+    if exact.dtype not in (np.float64, np.int64):
+        return "single"
+    if not np.abs(np.nan_to_num(exact)).max() > 0.0 or subject.randomized:
+        return "double"
+    held = np.array_equal(exact, exact.astype(np.float32), equal_nan=True)
+    seen = np.array_equal(exact, rounded, equal_nan=True) and subject.reward_type == "real"
+    return "single" if held or seen else "double"
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -325,7 +415,7 @@ def _faithful_batching(subject: Subject, rewards: np.ndarray, k: int) -> Batchin
     if subject.randomized:
         return "vmap"
     with jax.enable_x64(True):
-        expected = np.stack([subject.one_group(row, k) for row in groups])
+        expected = subject.each(groups, k)
     for batching in ("vmap", "map"):
         candidate = dataclasses.replace(subject, batching=batching, programs={})
         try:

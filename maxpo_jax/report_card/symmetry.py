@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from maxpo_jax.report_card import probes
+from maxpo_jax.report_card import characterization, probes
 from maxpo_jax.report_card.subject import Subject
 from maxpo_jax.report_card.verdicts import Counterexample, Verdict, small
 
@@ -17,8 +17,8 @@ NAMES = (
     "equal_on_ties",
     "zero_on_equal",
 )
-DOUBLE_TOLERANCE = 1e-9
-SINGLE_TOLERANCE = 1e-5
+TOLERANCE = {"double": 1e-9, "single": 1e-5}
+"""Rounding of the precision in which the function computes, for rewards of size one."""
 
 
 def check(subject: Subject, group_size: int, k: int) -> list[Verdict]:
@@ -36,14 +36,14 @@ def check(subject: Subject, group_size: int, k: int) -> list[Verdict]:
     groups = probes.groups(group_size, subject.reward_type)
     advantages = subject.advantages(groups, k)
     finite = np.isfinite(advantages).all(axis=1)
-    verdicts = [_finite(groups, advantages, k)]
+    verdicts = [_finite(subject, groups, advantages, k)]
     settled, values = groups[finite], advantages[finite]
     if not len(settled):
         reason = "not judged: no group gives finite advantages"
         return [*verdicts, *(Verdict(name, None, reason) for name in NAMES[1:])]
     return [
         *verdicts,
-        _centered(settled, values, k),
+        _centered(subject, settled, values, k),
         _permutation_equivariant(subject, settled, values, k),
         _shift_invariant(subject, settled, values, k),
         _scale_equivariant(subject, settled, values, k),
@@ -52,22 +52,24 @@ def check(subject: Subject, group_size: int, k: int) -> list[Verdict]:
     ]
 
 
-def _finite(groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
+def _finite(subject: Subject, groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
     bad = np.flatnonzero(~np.isfinite(advantages).all(axis=1))
     if not len(bad):
         return Verdict("finite", True, f"finite on all {len(groups)} groups tried", 0.0)
     first = bad[0]
-    example = Counterexample(groups[first], k, advantages[first], "finite numbers")
-    sentence = f"not finite on {len(bad)} of {len(groups)} groups of finite rewards"
+    raised = subject.raises(groups[first], k)
+    example = Counterexample(groups[first], k, raised or advantages[first], "finite numbers")
+    what = f"raises {raised.partition(':')[0]}" if raised else "not finite"
+    sentence = f"{what} on {len(bad)} of {len(groups)} groups of finite rewards"
     return Verdict("finite", False, sentence, float(len(bad)), example)
 
 
-def _centered(groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
+def _centered(subject: Subject, groups: np.ndarray, advantages: np.ndarray, k: int) -> Verdict:
     sums = advantages.sum(axis=1)
     error = np.abs(sums) / _scale(groups, advantages)
     good = f"advantages sum to zero in all {len(groups)} batches"
     bad = "advantages do not sum to zero"
-    first = _first_failure(error, advantages)
+    first = _first_failure(subject, error)
     example = None
     if first is not None:
         example = Counterexample(
@@ -91,11 +93,8 @@ def _permutation_equivariant(
 
 
 def _reordered(groups: np.ndarray, advantages: np.ndarray) -> Iterator[tuple]:
-    rng = np.random.default_rng(3)
-    indices = np.tile(np.arange(groups.shape[1]), (len(groups), 1))
-    for order in (indices[:, ::-1], np.roll(indices, 1, axis=1), rng.permuted(indices, axis=1)):
-        expected = np.take_along_axis(advantages, order, axis=1)
-        yield np.take_along_axis(groups, order, axis=1), expected, "as reordered from {rewards}"
+    for order in characterization.reorderings(groups.shape[1]):
+        yield groups[:, order], advantages[:, order], "as reordered from {rewards}"
 
 
 def _shift_invariant(
@@ -139,7 +138,7 @@ def _compare(
         got = subject.advantages(rewards, k)
         error = np.abs(got - expected).max(axis=1) / _scale(rewards, expected)
         largest = np.maximum(largest, np.nanmax(error, initial=0.0))
-        first = _first_failure(error, got)
+        first = _first_failure(subject, error)
         if first is not None and example is None:
             text = setting.format(rewards="the group " + _text(groups[first]))
             example = Counterexample(rewards[first], k, got[first], expected[first], text)
@@ -152,7 +151,7 @@ def _equal_on_ties(subject: Subject, groups: np.ndarray, advantages: np.ndarray,
     tied = groups[:, :, None] == groups[:, None, :]
     spread = np.abs(advantages[:, :, None] - advantages[:, None, :]) * tied
     error = spread.max(axis=(1, 2)) / _scale(groups, advantages)
-    first = _first_failure(error, advantages)
+    first = _first_failure(subject, error)
     example = None
     if first is not None:
         example = Counterexample(groups[first], k, advantages[first], "equal where rewards are")
@@ -161,15 +160,21 @@ def _equal_on_ties(subject: Subject, groups: np.ndarray, advantages: np.ndarray,
 
 
 def _zero_on_equal(subject: Subject, group_size: int, k: int) -> Verdict:
-    values = [0.0, 1.0] if subject.reward_type == "binary" else [0.0, 1.0, 0.1, -2.0]
+    values = [0.0, 1.0] if subject.reward_type == "binary" else [0.0, 1.0, 0.1, -2.0, 20.0, 1e6]
     groups = np.tile(np.array(values)[:, None], (1, group_size))
-    advantages = subject.advantages(groups, k)
-    error = np.nan_to_num(np.abs(advantages).max(axis=1), nan=np.inf)
-    failing = np.flatnonzero(error > _tolerance(advantages))
+    try:
+        advantages = subject.advantages(groups, k)
+    except Exception as error:  # on all of them
+        raised = f"{type(error).__name__}: {error}"
+        example = Counterexample(groups[0], k, raised, np.zeros(group_size))
+        sentence = f"raises {type(error).__name__} on all-equal rewards"
+        return Verdict("zero_on_equal", False, sentence, None, example)
+    error = np.nan_to_num(np.abs(advantages).max(axis=1), nan=np.inf) / _scale(groups, groups)
+    first = _first_failure(subject, error)
     example = None
-    if len(failing):
-        first = failing[0]
-        example = Counterexample(groups[first], k, advantages[first], np.zeros(group_size))
+    if first is not None:
+        got = subject.raises(groups[first], k) or advantages[first]
+        example = Counterexample(groups[first], k, got, np.zeros(group_size))
     good, bad = "all-equal rewards give zero", "all-equal rewards do not give zero"
     return _verdict("zero_on_equal", good, bad, error, example)
 
@@ -182,14 +187,9 @@ def _verdict(
     return Verdict(name, example is None, sentence, largest, example)
 
 
-def _first_failure(error: np.ndarray, advantages: np.ndarray) -> int | None:
-    failing = np.flatnonzero(~(error <= _tolerance(advantages)))
+def _first_failure(subject: Subject, error: np.ndarray) -> int | None:
+    failing = np.flatnonzero(~(error <= TOLERANCE[subject.precision]))
     return int(failing[0]) if len(failing) else None
-
-
-def _tolerance(advantages: np.ndarray) -> float:
-    """Rounding of the precision in which the function answers to float64 rewards."""
-    return DOUBLE_TOLERANCE if advantages.dtype == np.float64 else SINGLE_TOLERANCE
 
 
 def _scale(groups: np.ndarray, advantages: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """What may be done to the function: batching, jit, vmap, grad, masks, other dtypes, odd values."""
 
-from collections.abc import Callable, Collection
+import contextlib
+import random
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +15,7 @@ from maxpo_jax.report_card.verdicts import Counterexample, Verdict
 
 NAMES = ("pure", "batched", "jit", "vmap", "no_gradient", "integer_rewards", "mask")
 
-_TOLERANCE = 1e-6
+_TOLERANCE = {"double": 1e-6, "single": 1e-5}
 _INTEGER_TOLERANCE = 1e-5
 
 
@@ -33,7 +35,7 @@ def check(
     """
     groups = _groups(subject, group_size)
     with jax.enable_x64(True):
-        rows = np.stack([subject.one_group(row, k) for row in groups])
+        rows = subject.each(groups, k)
         checks: dict[str, Callable[[], Verdict]] = {
             "pure": lambda: _pure(subject, groups, k),
             "batched": lambda: _batched(subject, groups, rows, k),
@@ -50,7 +52,7 @@ def deterministic(subject: Subject, group_size: int, k: int) -> Verdict:
     """The verdict that all others rest on: whether a second call gives the same."""
     groups = _groups(subject, group_size)
     with jax.enable_x64(True):
-        rows = np.stack([subject.one_group(row, k) for row in groups])
+        rows = subject.each(groups, k)
         return _deterministic(subject, groups, rows, k)
 
 
@@ -63,7 +65,7 @@ def _groups(subject: Subject, group_size: int) -> np.ndarray:
 
 
 def _deterministic(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
-    again = np.stack([subject.one_group(row, k) for row in groups])
+    again = subject.each(groups, k)
     first = _first_difference(again, rows, 0.0)
     example = None
     if first is not None:
@@ -75,30 +77,79 @@ def _deterministic(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: in
 
 
 def _pure(subject: Subject, groups: np.ndarray, k: int) -> Verdict:
+    with _generators_kept():
+        before = _generators()
+        subject.raises(groups[1], k)
+        if _generators() != before:
+            example = Counterexample(groups[1], k, "another state", "the state as it was")
+            sentence = "changes the state of a global random generator"
+            return Verdict("pure", False, sentence, None, example)
     if subject.language != "numpy":
         return Verdict("pure", True, "JAX arrays cannot be changed in place")
-    for group in groups[:, ::-1]:
-        after = subject.call_in_place(group.copy(), k)
-        if not np.array_equal(after, group):
-            example = Counterexample(group, k, after, group, "the argument after the call")
-            return Verdict("pure", False, "changes the rewards it is given", None, example)
+    for dtype in (np.float64, np.float32):
+        for group in groups[:, ::-1].astype(dtype):
+            given = group.copy()
+            subject.raises(given, k, copy=False)
+            if not np.array_equal(given, group):
+                setting = f"the argument after the call ({np.dtype(dtype).name})"
+                example = Counterexample(group, k, given, group, setting)
+                return Verdict("pure", False, "changes the rewards it is given", None, example)
     return Verdict("pure", True, "leaves the rewards it is given as they are")
+
+
+@contextlib.contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Python's and NumPy's global generators in an odd state, and as they were afterwards."""
+    ours, theirs = random.getstate(), np.random.get_state()
+    random.seed(20_011)
+    np.random.seed(20_011)
+    try:
+        yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(theirs)
+
+
+def _generators() -> str:
+    """The states of the global generators."""
+    return f"{random.getstate()} {[np.asarray(x).tolist() for x in np.random.get_state()]}"
 
 
 def _batched(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
     if subject.randomized:
         return Verdict("batched", None, "not judged: one key for a batch of groups is ambiguous")
+    # One more group than samples: a square would hide what takes one axis for the other.
+    many = np.resize(np.arange(len(groups)), groups.shape[1] + 1)
+    tolerance = _TOLERANCE[subject.precision]
     try:
-        got = subject.one_group(groups, k)
+        got = subject.one_group(groups[many], k)
     except Exception as error:
         sentence = f"takes one group at a time ({type(error).__name__} on [groups, B])"
         return Verdict("batched", None, sentence)
-    if got.shape != groups.shape:
-        sentence = f"takes one group at a time ([3, B] in, {list(got.shape)} out)"
+    if got.shape != groups[many].shape:
+        sentence = (
+            f"takes one group at a time ({list(groups[many].shape)} in, {list(got.shape)} out)"
+        )
         return Verdict("batched", None, sentence)
-    example = _smallest_pair(lambda pair: subject.one_group(pair, k), groups, rows, k)
-    good, bad = "[groups, B] in: each group on its own", "[groups, B] in: the groups are mixed"
-    return Verdict("batched", example is None, bad if example else good, None, example)
+    example = _smallest_batch(
+        lambda batch: subject.one_group(batch, k), groups, rows, k, (2, 3, len(many)), tolerance
+    )
+    if example is not None:
+        sentence = "[groups, B] in: the groups are mixed"
+        return Verdict("batched", False, sentence, None, example)
+    good = "[groups, B] in: each group on its own"
+    pairs = np.array([[0, 1], [1, 2], [2, 0]])
+    try:
+        got = subject.one_group(groups[pairs], k)
+    except Exception as error:
+        sentence = f"{good}; refuses two leading axes ({type(error).__name__})"
+        return Verdict("batched", True, sentence)
+    expected = rows[pairs]
+    if got.shape != expected.shape or not _close(got, expected, tolerance):
+        example = Counterexample(groups[pairs], k, got, expected, "two leading axes")
+        return Verdict("batched", False, "wrong for two leading axes", None, example)
+    only = "takes batches alone, " if subject.batches_only else ""
+    return Verdict("batched", True, only + good)
 
 
 def _jit(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
@@ -111,7 +162,7 @@ def _jit(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verd
 
     program = compiled(one_group, groups[0], np.uint32(0))
     got = np.stack([np.asarray(program(row, np.uint32(0))) for row in groups])
-    first = _first_difference(got, rows, _TOLERANCE)
+    first = _first_difference(got, rows, _TOLERANCE[subject.precision])
     if first is not None:
         example = Counterexample(groups[first], k, got[first], rows[first], "under jax.jit")
         return Verdict("jit", False, "differs under jax.jit", None, example)
@@ -139,9 +190,15 @@ def _vmap(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Ver
         key = jax.random.key(0) if subject.randomized else None
         return jnp.asarray(subject.function(rewards, k, key, None))
 
+    def together(batch: np.ndarray) -> np.ndarray:
+        return np.asarray(compiled(jax.vmap(one_group), batch)(batch))
+
+    tolerance = _TOLERANCE[subject.precision]
     try:
-        program = compiled(jax.vmap(one_group), groups[:2])
-        example = _smallest_pair(lambda pair: np.asarray(program(pair)), groups, rows, k)
+        example = None
+        if not _close(together(groups), rows, tolerance):
+            sizes = (2, len(groups))
+            example = _smallest_batch(together, groups, rows, k, sizes, tolerance)
     except Exception as error:
         return Verdict("vmap", False, f"fails under jax.vmap ({type(error).__name__})")
     good, bad = "the same under jax.vmap", "under jax.vmap a group reads its neighbors"
@@ -210,7 +267,10 @@ def _mask(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Ver
                 rewards, mask = np.roll(padded, shift), np.roll(where, shift)
                 got = np.asarray(masked(rewards, mask))
                 right = np.roll(expected, shift)
-                if _first_difference(got[None], right[None], _TOLERANCE) is not None:
+                if (
+                    _first_difference(got[None], right[None], _TOLERANCE[subject.precision])
+                    is not None
+                ):
                     setting = f"where = {mask.astype(int).tolist()}"
                     example = Counterexample(rewards, k, got, right, setting)
                     sentence = "a masked sample changes the others, or is not zero"
@@ -225,21 +285,31 @@ def _with_mask(subject: Subject, k: int, *example: np.ndarray) -> Callable[..., 
     return lambda rewards, mask: subject.one_group(rewards, k, where=mask)
 
 
-def _smallest_pair(
-    function: Callable[[np.ndarray], np.ndarray], groups: np.ndarray, rows: np.ndarray, k: int
+def _smallest_batch(
+    function: Callable[[np.ndarray], np.ndarray],
+    groups: np.ndarray,
+    rows: np.ndarray,
+    k: int,
+    sizes: tuple[int, ...],
+    tolerance: float,
 ) -> Counterexample | None:
-    """Two groups that change each other when computed together."""
-    for one, other in ((0, 1), (1, 2)):
-        pair, expected = groups[[one, other]], rows[[one, other]]
-        got = function(pair)
-        if _first_difference(got, expected, _TOLERANCE) is not None:
-            return Counterexample(pair, k, got, expected, "two groups in one call")
+    """The smallest number of groups, of those to try, that change each other in one call."""
+    for size in sizes:
+        for start in range(2 if size < len(groups) else 1):
+            chosen = np.resize(np.roll(np.arange(len(groups)), -start), size)
+            got, expected = function(groups[chosen]), rows[chosen]
+            if got.shape != expected.shape or not _close(got, expected, tolerance):
+                setting = f"{size} groups in one call"
+                return Counterexample(groups[chosen], k, got, expected, setting)
     return None
+
+
+def _close(got: np.ndarray, expected: np.ndarray, tolerance: float) -> bool:
+    return bool(np.allclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
 def _first_difference(got: np.ndarray, expected: np.ndarray, tolerance: float) -> int | None:
     if got.shape != expected.shape:
         return 0
-    close = np.isclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
-    failing = np.flatnonzero(~close.reshape(len(got), -1).all(axis=1))
-    return int(failing[0]) if len(failing) else None
+    close = [_close(one, other, tolerance) for one, other in zip(got, expected, strict=True)]
+    return close.index(False) if False in close else None

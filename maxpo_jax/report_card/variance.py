@@ -27,11 +27,11 @@ def check(main: Expectation, reward_type: RewardType, group_size: int, k: int) -
     Returns:
       One verdict without a yes or no.
     """
-    scale = main.target.scale if main.target.exact else 1.0
+    scale = main.target.scale if main.target.positive else 1.0
     own = [variance / scale**2 for variance in main.moments.variances]
     columns = {name: reference(name, reward_type, group_size, k) for name in REFERENCES}
     rows = []
-    for i, bandit in enumerate(main.moments.bandits):
+    for i, bandit in enumerate(small_bandits.panel(reward_type)):  # not on what it added to them
         others = {name: column[i] for name, column in columns.items() if column is not None}
         rows.append({"name": bandit.name, "binary": bandit.binary, "own": own[i], **others})
     findings = []
