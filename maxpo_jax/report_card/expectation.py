@@ -233,17 +233,17 @@ def expectation(subject: Subject, group_size: int, k: int, *, draws: int = _DRAW
     """What the expected gradient of the function is, for every policy and on the panel."""
     lines = characterization.lines(subject, group_size, k, draws=draws)
     main = target(lines, k)
-    panel = small_bandits.panel(subject.reward_type)
-    if not main.exact:
-        panel = (*panel, *_own_bandit(lines, group_size))
-    found = moments(subject, panel, group_size, k, draws=draws)
-    if main.exact and not _agrees(found, main, TOLERANCE[subject.precision]):
-        main = dataclasses.replace(main, exact=False)
     other = mixture = None
     if not main.exact:
         others = (target(lines, t) for t in range(1, group_size + 1) if t != k)
         other = next((fit for fit in others if fit.exact), None)
         mixture = None if other else characterization.mixture(lines)
+    panel = small_bandits.panel(subject.reward_type)
+    if not (main.exact or other or mixture):  # the panel may be where nothing is to be seen
+        panel = (*panel, *_own_bandit(lines, group_size))
+    found = moments(subject, panel, group_size, k, draws=draws)
+    if main.exact and not _agrees(found, main, TOLERANCE[subject.precision]):
+        main = dataclasses.replace(main, exact=False)
     truth = small_bandits.gradients(panel, k)
     both = list(zip(found.means, truth, strict=True))
     alone = [float(m @ g / (g @ g)) for m, g in both]

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -20,6 +20,7 @@ Batching = Literal["vmap", "map", "loop"]
 Precision = Literal["double", "single"]
 
 _CHUNK_ELEMENTS = 2**12
+_CHUNK_OF_A_LOOP = 16
 
 
 class CannotCallError(ValueError):
@@ -102,21 +103,21 @@ class Subject:
                 return _in_words(error)
         return ""
 
-    def each(self, rewards: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
-        """`one_group` on each group with its own key; NaN where it raises, unless it always does.
+    def each(self, rewards: np.ndarray, k: int, *, seeds: Sequence[int] = ()) -> np.ndarray:
+        """`one_group` on each group; NaN where it raises, unless it always does.
 
         Args:
           rewards: [groups, B].
           k: K.
-          seed: of the first key, where the function takes one.
+          seeds: of the keys, where the function takes one; default the same for all.
 
         Returns:
           [groups, B] NumPy.
         """
         found: list[np.ndarray | Exception] = []
-        for i, row in enumerate(rewards):
+        for row, seed in zip(rewards, seeds or [0] * len(rewards), strict=True):
             try:
-                found.append(self.one_group(row, k, seed=seed + i))
+                found.append(self.one_group(row, k, seed=seed))
             except Exception as error:
                 found.append(error)
         answers = [result for result in found if not isinstance(result, Exception)]
@@ -148,11 +149,11 @@ class Subject:
                     return self._compiled(rewards, k, seed)
                 except Exception:  # on some group of the chunk, or on all: each for itself
                     pass
-            return self.each(rewards, k, seed=seed)
+            return self.each(rewards, k, seeds=range(seed, seed + len(rewards)))
 
     def _compiled(self, rewards: np.ndarray, k: int, seed: int) -> np.ndarray:
         """`advantages` through one compiled program, a chunk of fixed shape at a time."""
-        rows = chunk_rows(rewards.shape[1])
+        rows = self._chunk(rewards.shape[1])
         program = self.program(rewards.shape[1], k, rewards.dtype)
         chunks = []
         for start in range(0, len(rewards), rows):
@@ -160,6 +161,11 @@ class Subject:
             filled = np.concatenate([chunk, np.repeat(chunk[:1], rows - len(chunk), axis=0)])
             chunks.append(np.asarray(program(filled, seed + start))[: len(chunk)])
         return np.concatenate(chunks)
+
+    def _chunk(self, group_size: int) -> int:
+        """Groups in one call: few, where each costs its own time."""
+        rows = chunk_rows(group_size)
+        return rows if self.batching == "vmap" else min(rows, _CHUNK_OF_A_LOOP)
 
     def program(self, group_size: int, k: int, dtype: Any) -> Callable[..., Any]:
         """The compiled `(rewards [rows, B], seed) -> advantages [rows, B]`; JAX functions only."""
@@ -179,7 +185,7 @@ class Subject:
                 return jax.lax.map(one_group, groups)
             return jax.vmap(one_group)(groups)
 
-        shape = (chunk_rows(group_size), group_size)
+        shape = (self._chunk(group_size), group_size)
         program = compiled(all_groups, np.zeros(shape, dtype), np.uint32(0))
 
         def quietly(rewards: np.ndarray, seed: int) -> Any:

@@ -105,7 +105,9 @@ def _shift_invariant(
         return Verdict(name, None, "not judged: shifted rewards are not 0/1")
     good = "a constant added to all rewards changes nothing"
     bad = "a constant added to all rewards changes the advantages"
-    shifted = ((groups + c, advantages, f"as for {{rewards}}, less {c:g}") for c in (1.0, -2.5))
+    shifted = (
+        (groups + c, advantages, f"as for {{rewards}}, less {c:g}") for c in (1.0, -2.5, 40.0)
+    )
     return _compare(subject, name, good, bad, groups, advantages, k, shifted)
 
 
