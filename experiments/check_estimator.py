@@ -5,7 +5,8 @@
     python -m experiments.check_estimator --estimator=path/to/file.py:mine --html=card.html
 
 The function is any `f(rewards, k)`, or `f(rewards, k, key)`; it needs to import nothing from here.
-Exit status: 0 if every claim holds, 1 if one does not, 2 if it cannot be loaded or called.
+Exit status: 0 if every claim was judged and holds, 1 with a card on which one does not, 2 if it
+cannot be loaded or called. What the function raises on some groups, `sys.exit` too, is a verdict.
 """
 
 import json
@@ -53,6 +54,8 @@ def check(spec: str, group_size: int, k: int, reward_type: RewardType | None = N
         raise UserError(f"{where} fails on an ordinary group:\n{own}") from error
     except ValueError as error:
         raise UserError(str(error)) from error
+    except Exception as error:  # status 1 says that a claim does not hold, and nothing else
+        raise UserError(f"{spec} cannot be judged: {type(error).__name__}: {error}") from error
 
 
 def claims_text(card: Card, claims: Sequence[str]) -> str:

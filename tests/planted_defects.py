@@ -421,7 +421,7 @@ def hidden_change(B: int) -> tuple[np.ndarray, np.ndarray]:
     E d(C) for C ~ Binomial(B - 1, p) is any polynomial of p of degree B - 1; of p^j it is made by
     C(C, j) / C(B - 1, j).
     """
-    coefficients = [Fraction(10_000)]  # of prod (p - rate), the constant first
+    coefficients = [Fraction(1_000_000)]  # of prod (p - rate), the constant first
     for rate in SUCCESS_RATES:
         shifted = [Fraction(0), *coefficients]
         coefficients = [a - rate * b for a, b in zip(shifted, [*coefficients, 0], strict=True)]

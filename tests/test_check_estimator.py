@@ -86,6 +86,37 @@ def test_the_users_own_error_is_shown_with_the_users_own_lines(tmp_path):
     assert text.count("File ") == text.count(str(path)) - 1  # no frame of anybody else's file
 
 
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [("raises_on_equal", "ZeroDivisionError"), ("exits_on_equal", "FunctionExitError")],
+)
+def test_what_the_function_raises_is_on_the_card(capsys, function, error):
+    estimator = f"--estimator={DEFECTS}:{function}"
+    assert run(estimator, "--claims=finite") == check_estimator.BROKEN
+    printed = capsys.readouterr().out
+    assert f"raises {error} on" in printed
+    assert f"smallest counterexample: rewards (0, 0, 0), k = 2: got {error}" in printed
+    assert run(estimator, "--claims=unbiased") == check_estimator.HOLDS
+
+
+def test_a_function_that_always_exits_cannot_be_called(tmp_path, capsys):
+    path = tmp_path / "exiting.py"
+    path.write_text("import sys\ndef estimator(rewards, k):\n    sys.exit(0)\n")
+    with pytest.raises(SystemExit) as caught:
+        check_estimator.main([f"--estimator={path}:estimator", "--claims=unbiased"])
+    assert caught.value.code == 2
+    assert "SystemExit: 0" in capsys.readouterr().err
+
+
+def test_an_error_of_the_card_itself_is_no_broken_claim(monkeypatch):
+    def report_card(*arguments, **keywords):
+        raise RuntimeError("of the card")
+
+    monkeypatch.setattr(check_estimator, "report_card", report_card)
+    with pytest.raises(UserError, match="cannot be judged: RuntimeError: of the card"):
+        run("--estimator=maxpo")
+
+
 def test_the_command_itself(tmp_path):
     path = tmp_path / "scalar.py"
     path.write_text("def total(rewards, k):\n    return rewards.sum()\n")

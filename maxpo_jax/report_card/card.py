@@ -203,21 +203,46 @@ def report_card(
 
 def _judged(subject: Subject, group_size: int, k: int, facts: bool) -> dict[str, Verdict]:
     """All verdicts on a function that answers the same way twice."""
-    main = expectation.expectation(subject, group_size, k)
-    found = [
-        *expectation.verdicts(subject, main, group_size),
-        *symmetry.check(subject, group_size, k),
-        *edges.check(subject, main, group_size, k),
-        *transforms.check(subject, group_size, k),
-    ]
+    main = None
+    try:
+        main = expectation.expectation(subject, group_size, k)
+        found = expectation.verdicts(subject, main, group_size)
+    except Exception as error:
+        found = _not_judged(("unbiased", "unbiased_up_to_scale"), error)
+    for names, check in {
+        symmetry.NAMES: lambda: symmetry.check(subject, group_size, k),
+        edges.NAMES: lambda: edges.check(subject, main, group_size, k),
+        transforms.NAMES: lambda: transforms.check(subject, group_size, k),
+    }.items():
+        found += _attempt(names, check)
     by_name = {verdict.name: verdict for verdict in found}
     by_name |= _smaller_counterexamples(subject, by_name, group_size, k)
-    found = precision.check(subject, group_size, k, timed=facts)
+    found = _attempt(
+        precision.NAMES[: 2 if facts else 1],
+        lambda: precision.check(subject, group_size, k, timed=facts),
+    )
     if facts:
         holding = [name for name, verdict in by_name.items() if verdict.holds]
-        found += variance.check(main, subject.reward_type, group_size, k)
-        found += relatives.check(subject, group_size, k, holding=holding)
+        found += _attempt(
+            ("variance",), lambda: variance.check(main, subject.reward_type, group_size, k)
+        )
+        found += _attempt(
+            ("relative",), lambda: relatives.check(subject, group_size, k, holding=holding)
+        )
     return by_name | {verdict.name: verdict for verdict in found}
+
+
+def _attempt(names: tuple[str, ...], check: Callable[[], list[Verdict]]) -> list[Verdict]:
+    """The verdicts of a check, or that there are none: whatever a function does gets a card."""
+    try:
+        return check()
+    except Exception as error:
+        return _not_judged(names, error)
+
+
+def _not_judged(names: tuple[str, ...], error: Exception) -> list[Verdict]:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return [Verdict(name, None, f"not judged: {text[:200]}") for name in names]
 
 
 def _smaller_counterexamples(

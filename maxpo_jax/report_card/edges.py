@@ -7,8 +7,10 @@ import numpy as np
 
 from maxpo_jax.report_card import characterization, expectation, probes
 from maxpo_jax.report_card.expectation import Expectation
-from maxpo_jax.report_card.subject import Subject
+from maxpo_jax.report_card.subject import Subject, WrongShapeError
 from maxpo_jax.report_card.verdicts import Counterexample, Verdict
+
+NAMES = ("edges", "nan", "infinity")
 
 _LONGEST_CALL = 0.02
 
@@ -34,22 +36,26 @@ class Edge:
     counterexample: Counterexample | None = None
 
 
-def check(subject: Subject, main: Expectation, group_size: int, k: int) -> list[Verdict]:
+def check(subject: Subject, main: Expectation | None, group_size: int, k: int) -> list[Verdict]:
     """Verdicts edges, nan and infinity.
 
-    An end of the range is in order if the function refuses it (an error, or NaN throughout) or is
-    unbiased there as it is at K: exactly, or up to some scale if it is so at K. Nothing is unbiased
-    for K > B, so that there only a refusal is in order.
+    An end of the range, or another size, is in order if the function refuses it (an error, or NaN
+    throughout) or is unbiased there as it is at K: exactly, or up to some scale if it is so at K.
+    Nothing is unbiased for K > B, so that there only a refusal is in order.
 
     Args:
       subject: the function under test.
-      main: its expectation at (B, K), the standard for the ends.
+      main: its expectation at (B, K), the standard for the ends; None if there is none.
       group_size: B.
       k: K.
 
     Returns:
       The verdicts; `edges` is None for a function that is biased at (B, K) itself.
     """
+    others = [nan(subject, group_size, k), _infinity(subject, group_size, k)]
+    if main is None:
+        return [Verdict("edges", None, "not judged: nothing is known at K itself"), *others]
+
     places = {
         "k = 1": (group_size, 1),
         "k = B - 1": (group_size, group_size - 1),
@@ -77,19 +83,19 @@ def check(subject: Subject, main: Expectation, group_size: int, k: int) -> list[
     edges_verdict = Verdict(
         "edges", holds, sentence, None, None if holds is not False else example, details
     )
-    return [edges_verdict, nan(subject, group_size, k), _infinity(subject, group_size, k)]
+    return [edges_verdict, *others]
 
 
 def _edge(subject: Subject, main: Expectation, name: str, group_size: int, k: int) -> Edge:
     probe = probes.plain_group(group_size, subject.reward_type)[None]
     try:
         advantages = subject.advantages(probe, k)
+    except WrongShapeError as error:
+        return Edge(name, group_size, k, str(error), False)
     except Exception as error:
         return Edge(name, group_size, k, f"refused ({type(error).__name__})", True)
     if not np.isfinite(advantages).any():
         return Edge(name, group_size, k, "not finite", True)
-    if advantages.shape != probe.shape:
-        return Edge(name, group_size, k, f"returns shape {list(advantages.shape[1:])}", False)
     if k > group_size:
         outcome = "all zero" if not advantages.any() else "answered, where nothing is unbiased"
         return Edge(name, group_size, k, outcome, False)

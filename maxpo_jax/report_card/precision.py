@@ -10,6 +10,7 @@ import numpy as np
 from maxpo_jax.report_card.subject import Subject, chunk_rows, registered
 from maxpo_jax.report_card.verdicts import Counterexample, Verdict, small
 
+NAMES = ("float32", "speed")
 LARGEST_GROUP = 1024
 TOLERANCE = 1e-3
 """Largest float32 error in units of the largest advantage; careful code stays below 1e-6, also for

@@ -31,6 +31,10 @@ class FunctionExitError(RuntimeError):
     """The function under test tried to end the whole program."""
 
 
+class WrongShapeError(ValueError):
+    """The function under test returned something else than one advantage for each reward."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Subject:
     """A function under test that can be called, and how.
@@ -117,7 +121,10 @@ class Subject:
         found: list[np.ndarray | Exception] = []
         for row, seed in zip(rewards, seeds or [0] * len(rewards), strict=True):
             try:
-                found.append(self.one_group(row, k, seed=seed))
+                result = self.one_group(row, k, seed=seed)
+                if result.shape != row.shape:
+                    raise WrongShapeError(f"returns shape {list(result.shape)}")
+                found.append(result)
             except Exception as error:
                 found.append(error)
         answers = [result for result in found if not isinstance(result, Exception)]

@@ -166,11 +166,11 @@ def _zero_on_equal(subject: Subject, group_size: int, k: int) -> Verdict:
     groups = np.tile(np.array(values)[:, None], (1, group_size))
     try:
         advantages = subject.advantages(groups, k)
-    except Exception as error:  # on all of them
-        raised = f"{type(error).__name__}: {error}"
-        example = Counterexample(groups[0], k, raised, np.zeros(group_size))
-        sentence = f"raises {type(error).__name__} on all-equal rewards"
-        return Verdict("zero_on_equal", False, sentence, None, example)
+    except Exception as raised:  # on all of them
+        text = f"{type(raised).__name__}: {raised}"
+        counterexample = Counterexample(groups[0], k, text, np.zeros(group_size))
+        sentence = f"raises {type(raised).__name__} on all-equal rewards"
+        return Verdict("zero_on_equal", False, sentence, None, counterexample)
     error = np.nan_to_num(np.abs(advantages).max(axis=1), nan=np.inf) / _scale(groups, groups)
     first = _first_failure(subject, error)
     example = None

@@ -12,14 +12,16 @@ from maxpo_jax.report_card.verdicts import Verdict
 REFERENCES = ("maxpo", "ei", "rloo")
 
 
-def check(main: Expectation, reward_type: RewardType, group_size: int, k: int) -> list[Verdict]:
+def check(
+    main: Expectation | None, reward_type: RewardType, group_size: int, k: int
+) -> list[Verdict]:
     """The fact `variance`: E|g - E g|^2 of the function and of three references.
 
     A function that is unbiased up to scale is divided by its scale first, and competes as its
     unbiased self. RLOO estimates grad J_1, by its own K = 1.
 
     Args:
-      main: the expectation of the function at (B, K).
+      main: the expectation of the function at (B, K), or None if there is none.
       reward_type: which panel of bandits it was judged on.
       group_size: B.
       k: K.
@@ -27,6 +29,8 @@ def check(main: Expectation, reward_type: RewardType, group_size: int, k: int) -
     Returns:
       One verdict without a yes or no.
     """
+    if main is None:
+        return [Verdict("variance", None, "not judged: too many groups to enumerate")]
     scale = main.target.scale if main.target.positive else 1.0
     own = [variance / scale**2 for variance in main.moments.variances]
     columns = {name: reference(name, reward_type, group_size, k) for name in REFERENCES}

@@ -1,12 +1,14 @@
 """How a function wants to be called is found out, not asked."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from maxpo_jax import estimators
-from maxpo_jax.report_card.subject import from_function
+from maxpo_jax.report_card.subject import FunctionExitError, from_function
 
 REWARDS = np.array([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0], [1.0, 0.0, 0.0]])
 CENTERED = REWARDS - REWARDS.mean(axis=1, keepdims=True)
@@ -94,3 +96,52 @@ def test_more_groups_than_one_chunk():
     subject = from_function(in_jax, 3, 1)
     expected = groups - groups.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(subject.advantages(groups, 1), expected, atol=1e-14)
+
+
+def test_a_function_of_batches_alone_is_given_batches():
+    def rows(rewards, k):
+        groups, size = rewards.shape
+        return rewards - rewards.sum(axis=1).reshape(groups, 1) / size
+
+    subject = from_function(rows, 3, 1)
+    assert subject.batches_only
+    assert not from_function(in_batches, 3, 1).batches_only
+    np.testing.assert_allclose(subject.advantages(REWARDS, 1), CENTERED, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("function", "precision"),
+    [
+        (in_numpy, "double"),
+        (in_python, "double"),
+        (lambda rewards, k: in_numpy(np.asarray(rewards, np.float32), k), "single"),
+        (lambda rewards, k: [float(r) for r in np.asarray(rewards, np.float32)], "single"),
+        (lambda rewards, k: np.asarray(rewards, np.float32) * np.pi, "single"),
+        (lambda rewards, k: rewards, "double"),
+    ],
+)
+def test_the_precision_of_a_computation_is_found_out(function, precision):
+    assert from_function(function, 3, 1).precision == precision
+
+
+def test_raising_on_one_group_leaves_the_others():
+    def no_ties(rewards, k):
+        if len(np.unique(rewards)) < 2:
+            sys.exit(0)
+        return in_numpy(rewards, k)
+
+    subject = from_function(no_ties, 3, 1)
+    got = subject.advantages(REWARDS, 1)
+    np.testing.assert_array_equal(np.isnan(got).any(axis=1), [False, True, False])
+    assert subject.raises(REWARDS[1], 1) == "FunctionExitError: SystemExit: 0"
+    assert subject.raises(REWARDS[0], 1) == ""
+    with pytest.raises(FunctionExitError):
+        subject.advantages(REWARDS[1:2], 1)
+
+
+def test_an_interrupt_is_not_caught():
+    def interrupted(rewards, k):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        from_function(interrupted, 3, 1)
