@@ -2,6 +2,7 @@
 
 import functools
 
+import jax.numpy as jnp
 import numpy as np
 import oracles
 import planted_defects
@@ -155,3 +156,26 @@ def test_the_bandit_it_adds_can_be_enumerated():
     assert len(found.moments.bandits) == 10
     exact = np.array(oracles.max_at_k_gradient(own.rewards, own.probs, 2), float)
     assert np.linalg.norm(found.moments.means[-1] - exact) > 1e-3 * np.linalg.norm(exact)
+
+
+def test_the_sampling_error_of_a_multiple_is_its_own():
+    def a_tenth_too_much(rewards, k, key):
+        return 1.1 * planted_defects.improvement_over_a_random_other(rewards, k, key)
+
+    _, found = target(planted_defects.improvement_over_a_random_other, 5, 2)
+    assert found.unbiased
+    _, found = target(a_tenth_too_much, 5, 2)
+    assert found.exact
+    assert not found.unbiased
+    assert 1e-3 < found.scale_error < 0.1
+    assert abs(found.scale - 1.1) < found.scale_error
+
+
+def test_a_key_hides_no_bias_from_four_levels_on():
+    def liar(rewards, k, key):
+        ascending = jnp.sort(rewards)
+        many = (jnp.diff(ascending) > 0).sum() > 2
+        honest = planted_defects.improvement_over_a_random_other(rewards, k, key)
+        return jnp.where(many, rewards - rewards.mean(), honest)
+
+    assert not target(liar, 5, 2)[1].exact

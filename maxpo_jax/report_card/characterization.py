@@ -233,7 +233,8 @@ def fit(found: Lines, orders: tuple[int, ...]) -> Fit:
     tolerance = TOLERANCE[found.precision]
     if noise > 0.0:
         exact = np.linalg.norm(left) <= _STANDARD_ERRORS * noise + tolerance * size
-        error = _STANDARD_ERRORS * noise / float(np.linalg.norm(matrix)) + tolerance
+        weight = np.linalg.norm(theirs, axis=-1) / np.linalg.norm(matrix) ** 2
+        error = _STANDARD_ERRORS * float(np.linalg.norm(weight * found.noise / unit)) + tolerance
     else:
         exact, error = left.max() <= tolerance * size, tolerance
     return Fit(

@@ -12,7 +12,7 @@ from maxpo_jax.report_card.verdicts import Counterexample, Verdict
 
 NAMES = ("edges", "nan", "infinity")
 
-_LONGEST_CALL = 0.02
+_LONGEST_CALL = 0.003
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from maxpo_jax.report_card.verdicts import Counterexample, Verdict, show, small
 TOLERANCE = characterization.TOLERANCE
 """Largest relative residual of an identity, for the precision of the function."""
 
+_ROUNDING = 1e-12
 _STANDARD_ERRORS = 3.0
 _DRAWS, FEW_DRAWS = 400, 60
 _SEEDS_APART = 1_000_000
@@ -73,7 +74,7 @@ class Target:
     @property
     def unbiased(self) -> bool:
         """Whether E g = grad J_t."""
-        return self.exact and abs(self.scale - 1.0) <= self.scale_error
+        return bool(self.exact and abs(self.scale - 1.0) <= self.scale_error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,8 +243,7 @@ def expectation(subject: Subject, group_size: int, k: int, *, draws: int = _DRAW
     if not (main.exact or other or mixture):  # the panel may be where nothing is to be seen
         panel = (*panel, *_own_bandit(lines, group_size))
     found = moments(subject, panel, group_size, k, draws=draws)
-    if main.exact and not _agrees(found, main, TOLERANCE[subject.precision]):
-        main = dataclasses.replace(main, exact=False)
+    main = _second_witness(found, main, TOLERANCE[subject.precision])
     truth = small_bandits.gradients(panel, k)
     both = list(zip(found.means, truth, strict=True))
     alone = [float(m @ g / (g @ g)) for m, g in both]
@@ -261,21 +261,30 @@ def expectation(subject: Subject, group_size: int, k: int, *, draws: int = _DRAW
     )
 
 
-def _agrees(found: Moments, main: Target, tolerance: float) -> bool:
-    """Whether E g on the bandits is the multiple of grad J_K that the characterization found.
+def _second_witness(found: Moments, main: Target, tolerance: float) -> Target:
+    """The target, no longer exact where E g on the bandits is another multiple of grad J_K.
 
-    Groups on which the advantages are not finite count as zero there, and make no bias here.
+    With a key the bandits know the multiple better: they average over all groups. Groups on which
+    the advantages are not finite count as zero there, and make no bias here.
     """
-    if found.not_finite:
-        return True
+    if not main.exact or found.not_finite:
+        return main
     truth = small_bandits.gradients(found.bandits, main.order)
-    rows = zip(found.means, truth, found.standard_errors, strict=True)
-    distance = np.array([[_norm(m - main.scale * g), _norm(g), _norm(e)] for m, g, e in rows])
-    far, size, noise = distance.T
-    allowed = tolerance * abs(main.scale) + main.scale_error * (noise.any())
-    if noise.any():
-        return _norm(far / size) <= 2.0 * _STANDARD_ERRORS * _norm(noise / size) + allowed
-    return bool((far <= allowed * size).all())
+    rows = list(zip(found.means, truth, found.standard_errors, strict=True))
+    noise = _norm(np.concatenate([error / _norm(g) for _, g, error in rows]))
+    if noise == 0.0:
+        far = np.array([_norm(m - main.scale * g) for m, g, _ in rows])
+        allowed = tolerance * abs(main.scale) * np.array([_norm(g) for g in truth])
+        rounding = _ROUNDING * np.sqrt(found.variances)  # where the gradient is next to nothing
+        return dataclasses.replace(main, exact=bool((far <= allowed + rounding).all()))
+    multiples = [float(m @ g / (g @ g)) for m, g, _ in rows]
+    scale = float(np.mean(multiples))
+    left = _norm(np.concatenate([(m - scale * g) / _norm(g) for m, g, _ in rows]))
+    error = _STANDARD_ERRORS * noise / np.sqrt(len(rows)) + tolerance
+    exact = left <= _STANDARD_ERRORS * noise + tolerance
+    agree = abs(scale - main.scale) <= error + main.scale_error
+    error = float(error)
+    return dataclasses.replace(main, scale=scale, scale_error=error, exact=bool(exact and agree))
 
 
 def _own_bandit(lines: Lines, group_size: int) -> tuple[SmallBandit, ...]:
