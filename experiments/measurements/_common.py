@@ -64,11 +64,8 @@ def refuse_estimator(run: FrozenConfigDict, *, binary: bool, k: int | None = Non
         return str(error)
     if run.group_size < 1:
         return f"group_size is {run.group_size}; it must be at least 1"
-    if not bool(estimator.k_range.contains(k, run.group_size)):
-        return (
-            f"k = {k} does not fit estimator {run.estimator} at group_size {run.group_size}; "
-            f"allowed are {estimator.k_range.text}"
-        )
+    if reason := estimator.why_not(k, run.group_size):
+        return reason
     if estimator.reward_type == "binary" and not binary:
         return f"estimator {run.estimator} is for 0/1 rewards, and these are not"
     return first_call_error(estimator, run.group_size, k)

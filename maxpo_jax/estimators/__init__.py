@@ -11,6 +11,7 @@ from maxpo_jax.estimators.centered import (
 )
 from maxpo_jax.estimators.contract import (
     Estimator,
+    alias,
     get,
     names,
     register,
@@ -79,6 +80,7 @@ from maxpo_jax.estimators.zscored import (
 
 __all__ = [
     "Estimator",
+    "alias",
     "bon_max_mean",
     "bon_max_second",
     "bon_mean",

@@ -76,8 +76,7 @@ def advantages_of(name):
 
     def advantages(returns, key):
         rewards = returns == 3 if estimator.reward_type == "binary" else returns
-        randomness = {"key": key} if estimator.randomized else {}
-        return estimator(rewards, smallest_useful_k(estimator), **randomness)
+        return estimator(rewards, smallest_useful_k(estimator), key=key)
 
     return advantages
 
