@@ -3,7 +3,8 @@
 `unbiased for`: the expected gradient is exactly c times the gradient of this, for every policy;
 "nothing" where no constant c makes it so. `shift` and `scale`: whether adding a constant changes
 nothing and scaling the rewards scales the advantages ("-" for 0/1 rewards). The tests hold each of
-these to exact enumeration.
+these to exact enumeration. `rspo = ei`: an alias, the same function under a name, a source and a
+range of K of its own.
 """
 
 import sys
@@ -35,8 +36,8 @@ def row(entry: Estimator) -> tuple[str, ...]:
     """The facts of one estimator in the order of `HEAD`."""
     real = entry.reward_type == "real"
     return (
-        entry.name,
-        entry.target if entry.unbiased else f"nothing (meant for {entry.target})",
+        f"{entry.name} = {entry.alias_of}" if entry.alias_of else entry.name,
+        f"{entry.target}" if entry.unbiased else f"nothing (meant for {entry.target})",
         constant(entry) if entry.unbiased else "-",
         _mark(entry.centered),
         _mark(entry.shift_invariant) if real else "-",
@@ -49,6 +50,8 @@ def row(entry: Estimator) -> tuple[str, ...]:
 
 def constant(entry: Estimator) -> str:
     """The constant c in E g = c grad target, in the middle of the allowed K of a group of 8."""
+    if entry.scale is None:
+        return "-"
     smallest, largest = entry.k_range.smallest(EXAMPLE_SIZE), entry.k_range.largest(EXAMPLE_SIZE)
     k = min(max(EXAMPLE_SIZE // 2, smallest), largest)
     return f"{entry.scale(EXAMPLE_SIZE, k):.4g} (K = {k})"
@@ -58,7 +61,7 @@ def table(markdown: bool) -> str:
     """The facts of all registered estimators, one line each."""
     rows = [row(estimators.get(name)) for name in estimators.names()]
     if markdown:
-        rows = [(f"`{name}`", *facts) for name, *facts in rows]
+        rows = [(f"`{name.replace(' = ', '` = `')}`", *facts) for name, *facts in rows]
         lines = [HEAD, ("---",) * len(HEAD), *rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     lines = [HEAD, *rows]
@@ -69,7 +72,7 @@ def table(markdown: bool) -> str:
     )
 
 
-def _mark(fact: bool) -> str:
+def _mark(fact: bool | None) -> str:
     return "yes" if fact else "no"
 
 

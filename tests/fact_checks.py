@@ -83,7 +83,7 @@ def advantages(estimator, rewards, k):
     given = jnp.broadcast_to(members, (*shape, shape[-1])), jnp.broadcast_to(drawn, shape)
     with mock.patch.object(pass_at_k_training, draw, return_value=given):
         repeated = jnp.broadcast_to(rewards[..., None, :], shape)
-        return estimator(repeated, k, key=None).mean(axis=-2)
+        return estimator(repeated, k, key=jax.random.key(0)).mean(axis=-2)
 
 
 def in_float64(estimator) -> Callable:
@@ -197,17 +197,16 @@ def check_scale_equivariant(estimator) -> None:
 
 
 def check_k_range(estimator) -> None:
-    """Allowed K work, the next on either side are refused, as are groups that are too small."""
+    """Allowed K work; the next on either side are refused in the words of `why_not`."""
     for B in range(1, 6):
         rewards = np.arange(B) % 2 * np.ones(B, np.float32)
         for K in range(B + 2):
-            extra = {"key": jax.random.key(0)} if estimator.randomized else {}
             try:
-                works = np.isfinite(estimator(rewards, K, **extra)).all()
-            except ValueError:
-                works = False
-            allowed = bool(estimator.k_range.contains(K, B))
-            assert works == allowed, f"{estimator.name}: k = {K}, group_size = {B}"
+                advantages = estimator(rewards, K, key=jax.random.key(0))
+                reason = "" if np.isfinite(advantages).all() else "not finite"
+            except ValueError as error:
+                reason = str(error)
+            assert reason == estimator.why_not(K, B), f"{estimator.name}: K = {K}, B = {B}"
 
 
 def check_facts(estimator) -> None:

@@ -35,10 +35,6 @@ def explicitly(array, spec=BY_GROUP):
     return jax.device_put(array, NamedSharding(EXPLICIT, spec))
 
 
-def keys_of(estimator):
-    return {"key": jax.random.key(0)} if estimator.randomized else {}
-
-
 def ks_of(estimator, size):
     k_range = estimator.k_range
     return int((k_range.smallest(size) + k_range.largest(size)) // 2)
@@ -52,22 +48,22 @@ def check_explicit(name, size, jit):
     """Static K without a mask and traced K with one, outside and inside jit."""
     estimator = estimators.get(name)
     rewards, where = example((8, size), estimator.reward_type)
-    k, keys = ks_of(estimator, size), keys_of(estimator)
+    k, key = ks_of(estimator, size), jax.random.key(0)
     wrap = jax.jit if jit else (lambda function: function)
-    got = wrap(lambda r: estimator(r, k, **keys))(explicitly(rewards))
-    same(got, wrap(lambda r: estimator(r, k, **keys))(rewards))
+    got = wrap(lambda r: estimator(r, k, key=key))(explicitly(rewards))
+    same(got, wrap(lambda r: estimator(r, k, key=key))(rewards))
     assert "groups" in str(jax.typeof(got).sharding.spec), jax.typeof(got)
     if jit and estimator.k_range.text not in ("k = B with B >= 2",):
         k = 1 + size // 4
-        traced = jax.jit(lambda r, k, w: estimator(r, k, where=w, **keys))
+        traced = jax.jit(lambda r, k, w: estimator(r, k, where=w, key=key))
         same(traced(explicitly(rewards), k, explicitly(where)), traced(rewards, k, where))
 
 
 def check_shard_map(name, size):
     estimator = estimators.get(name)
     rewards, _ = example((8, size), estimator.reward_type)
-    k, keys = ks_of(estimator, size), keys_of(estimator)
-    one_device = lambda r: estimator(r, k, **keys)  # noqa: E731
+    k, key = ks_of(estimator, size), jax.random.key(0)
+    one_device = lambda r: estimator(r, k, key=key)  # noqa: E731
     sharded = jax.shard_map(one_device, mesh=AUTO, in_specs=BY_GROUP, out_specs=BY_GROUP)
     expected = [jax.jit(one_device)(part) for part in np.split(rewards, 4)]
     same(jax.jit(sharded)(rewards), np.concatenate(expected))
@@ -122,7 +118,7 @@ def check_group_axis(name):
     k = ks_of(estimator, 8)
 
     def advantages(rewards):
-        return estimator(rewards, k, **keys_of(estimator))
+        return estimator(rewards, k, key=jax.random.key(0))
 
     for run in (advantages, jax.jit(advantages)):
         try:
@@ -142,7 +138,7 @@ def check_traces(name, size):
     estimator = estimators.get(name)
     rewards, where = example((8, size), estimator.reward_type)
     k = jnp.int32(ks_of(estimator, size))
-    run = lambda r, w, k: estimator(r, k, where=w, **keys_of(estimator))  # noqa: E731
+    run = lambda r, w, k: estimator(r, k, where=w, key=jax.random.key(0))  # noqa: E731
     sharded = jax.shard_map(
         run, mesh=AUTO, in_specs=(BY_GROUP, BY_GROUP, PartitionSpec()), out_specs=BY_GROUP
     )

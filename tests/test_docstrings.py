@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_public_names_document_arguments_result_and_example(name):
     docstring = inspect.getdoc(API[name])
     for part in ("Args:", "Returns:", "Raises:", "Example:", ">>>", "Source:", "Unbiased for"):
         assert part in docstring, f"{name} lacks {part}"
+
+
+SECTIONS = ("Args:", "Returns:", "Raises:", "Example:")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_sections_come_in_one_order_and_are_indented_by_two(name):
+    lines = inspect.getdoc(FUNCTIONS[name]).splitlines()
+    heads = [line for line in lines if line in SECTIONS]
+    assert heads == [section for section in SECTIONS if section in heads]
+    for head in heads:
+        assert re.match(r"  \S", lines[lines.index(head) + 1]), head
 
 
 PUBLIC_MODULES = ("bandits", "mazes", "objectives")

@@ -20,8 +20,15 @@ def test_rows_say_what_is_known(capsys):
     assert rows["grpo"][1:6] == ("nothing (meant for J_1)", "-", "yes", "yes", "no")
     assert rows["center_u"][2] == "0.5 (K = 4)"
     assert rows["tang_leave_one_out"][2] == "1 (K = 8)"
+    assert rows["rspo"][0] == "rspo = ei"
+    assert rows["rspo"][1:7] == ("J_K", "1 (K = 4)", "no", "yes", "yes", "2 <= k <= B")
     assert rows["maxrl"][4:6] == ("-", "-")
     assert rows["pass_at_k_training_full"][7] == "real, draws"
+
+
+def test_an_alias_names_its_original():
+    lines = [line.split("|") for line in list_estimators.table(markdown=True).splitlines()]
+    assert " `pkpo_binary` = `pkpo_s` " in [line[1] for line in lines]
 
 
 def test_mistakes_are_one_line(capsys):

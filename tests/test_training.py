@@ -8,10 +8,11 @@ import numpy as np
 import optax
 import pytest
 
-from maxpo_jax import estimators, training
+from experiments import old_training as training
+from experiments.old_lottery import Lottery
+from maxpo_jax import estimators
 from maxpo_jax.bandits import contextual as contexts
 from maxpo_jax.bandits import exact
-from maxpo_jax.bandits.lottery import Lottery
 
 LOTTERY = Lottery(jnp.array([0.2, 1.0, 0.6]), jnp.ones(3))
 LOGITS = jnp.array([0.5, -0.5, 0.0])
@@ -98,7 +99,7 @@ def test_bandit_gradient_has_the_exact_mean_and_variance():
 
 
 def test_prompts_gradient_has_the_exact_mean():
-    prompts = contexts.make_prompts(jax.random.key(3), jnp.array([0.1, 0.4, 0.7]), 4, 2)
+    prompts = contexts.make_contextual_bandit(jax.random.key(3), jnp.array([0.1, 0.4, 0.7]), 4, 2)
     weights = 0.3 * jax.random.normal(jax.random.key(4), (prompts.features.shape[1], 4))
     k, num_draws = 2, 20_000
     draws = jax.jit(

@@ -11,6 +11,7 @@ from maxpo_jax.estimators.centered import (
 )
 from maxpo_jax.estimators.contract import (
     Estimator,
+    alias,
     get,
     names,
     register,
@@ -69,6 +70,9 @@ from maxpo_jax.estimators.verl import (
     verl_pass_at_k,
     verl_pass_at_k_std,
 )
+from maxpo_jax.estimators.wrapping import (
+    wrap,
+)
 from maxpo_jax.estimators.zscored import (
     zscore_ei,
     zscore_maxpo,
@@ -76,6 +80,7 @@ from maxpo_jax.estimators.zscored import (
 
 __all__ = [
     "Estimator",
+    "alias",
     "bon_max_mean",
     "bon_max_second",
     "bon_mean",
@@ -116,6 +121,7 @@ __all__ = [
     "unregister",
     "verl_pass_at_k",
     "verl_pass_at_k_std",
+    "wrap",
     "zscore_ei",
     "zscore_maxpo",
 ]

@@ -5,10 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, WHOLE_GROUP, register
-from maxpo_jax.estimators.group_statistics import deviations, standardized
-from maxpo_jax.estimators.max_at_k import max_with_sample
-from maxpo_jax.kernel.spacings import weighted_advantages
+from maxpo_jax.estimators.contract import WHOLE_GROUP, alias, register
+from maxpo_jax.estimators.group_statistics import deviations
+from maxpo_jax.estimators.zscored import zscore_maxpo
 
 
 @register(
@@ -97,45 +96,21 @@ def bon_max_second(rewards: jax.Array, k: Any, *, where: jax.Array | None = None
     return jnp.where(is_best, best - second, jnp.zeros_like(rewards))
 
 
-@register(
+bon_mean = alias(
     "bon_mean",
+    of=zscore_maxpo,
     citation="bagirov2025best",
     equation="(s - mean s) / std s with the transformed rewards s of PKPO",
-    unbiased=False,
-    centered=True,
-    scale_equivariant=False,
-    k_range=BELOW_GROUP_SIZE,
-)
-def bon_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
-    r"""BoN-mean: the best of K with the sample, normalized like a reward in GRPO.
+    note=r"""BoN-mean: the best of K with the sample, normalized like a reward in GRPO.
 
     .. math:: A_i = \frac{u_i - \bar u}{\operatorname{std}(u)}, \qquad
        \operatorname{std}(u)^2 = \frac{1}{B} \sum_j (u_j - \bar u)^2, \qquad
        0 \text{ if all are equal}
 
-    As u - mean u is a multiple of MaxPO, it equals `zscore_maxpo`. Divisor B, no epsilon.
-
-    Args:
-      rewards: [..., B] rewards of the samples of each group.
-      k: K of max@K, 1 <= k <= B - 1; a Python int, or a traced integer scalar.
-      where: [..., B] boolean, valid samples.
-
-    Returns:
-      [..., B] advantages.
-
-    Raises:
-      ValueError: as `maxpo_jax.maxpo`.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> advantages = bon_mean(jnp.array([0.0, 0.0, 9.0, 18.0]), k=2)
-      >>> [round(a, 3) for a in advantages.tolist()]
-      [-0.816, -0.816, 0.0, 1.633]
-
-    Source: Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with
-    Best-of-N Sampling via max@k Optimization", arXiv:2510.23393.
-
-    Biased for grad J_K: the deviation of the same group weighs each group by its own luck.
-    """
-    best_with_sample = weighted_advantages(max_with_sample, rewards, k, where)
-    return standardized(best_with_sample, where, ddof=0, epsilon=0.0)
+    As u - mean u is a multiple of MaxPO, the normalization makes both one. Divisor B, no epsilon.
+    """,
+    source=(
+        'Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with '
+        'Best-of-N Sampling via max@k Optimization", arXiv:2510.23393.'
+    ),
+)

@@ -34,6 +34,21 @@ class KRange:
         in_range = (k >= self.smallest(group_size)) & (k <= self.largest(group_size))
         return in_range & (group_size >= self.smallest_group)
 
+    def why_not(self, k: int, group_size: int) -> str:
+        """Why K is refused for this group size, in one line; "" where it is allowed."""
+        if self.contains(k, group_size):
+            return ""
+        smallest, largest = self.smallest(group_size), self.largest(group_size)
+        here = (
+            f"here {smallest}..{largest}"
+            if smallest <= largest and group_size >= self.smallest_group
+            else "which no k satisfies here"
+        )
+        return (
+            f"k = {k} does not fit group_size = {group_size}: allowed are {self.text}, {here}. "
+            f"{self.advice}"
+        )
+
 
 def is_traced(*values: Any) -> bool:
     """Whether any value is abstract, so that its entries cannot be looked at."""
@@ -121,17 +136,10 @@ def check_k(
     Raises:
       ValueError: naming K, the allowed range and the way out.
     """
-    sizes = range(group_size, 0, -1) if masked else (group_size,)
-    if isinstance(k, int) and not any(k_range.contains(k, size) for size in sizes):
-        smallest, largest = k_range.smallest(group_size), k_range.largest(group_size)
-        allowed = (
-            f"allowed are {k_range.text}, here {smallest}..{largest}"
-            if smallest <= largest and group_size >= k_range.smallest_group
-            else f"allowed are {k_range.text}, which no k satisfies here"
-        )
-        raise ValueError(
-            f"{name}: k = {k} does not fit group_size = {group_size}: {allowed}. {k_range.advice}"
-        )
+    if not isinstance(k, int) or not (reason := k_range.why_not(k, group_size)):
+        return
+    if not (masked and any(k_range.contains(k, size) for size in range(1, group_size))):
+        raise ValueError(f"{name}: {reason}")
 
 
 def check_values(

@@ -3,6 +3,9 @@
 import dataclasses
 import difflib
 import functools
+import inspect
+import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -51,7 +54,8 @@ class Estimator:
     r"""An advantage estimator and the facts about it; call it like the function it holds.
 
     The gradient estimate is g = (K/B) sum_i A_i grad log pi(x_i) for every estimator. The facts
-    are held against exact enumeration by the tests and by the report card.
+    are held against exact enumeration by the tests and by the report card; of a function that
+    `wrapping.wrap` has made an estimator, those that nobody has stated are None.
 
     Attributes:
       name: the name in the registry.
@@ -68,25 +72,72 @@ class Estimator:
       k_range: the K that are allowed for a group size.
       reward_type: "real", or "binary" where only 0/1 rewards have a meaning.
       randomized: whether the function draws random numbers and takes a `key`.
+      traced_k: whether `k` may be a traced integer; else it is a Python int, or see
+        `wrapping.bind`.
+      on_host: whether it runs in plain Python, called back from within a compiled program.
+      alias_of: the name of the estimator whose function this is, or None.
     """
 
     name: str
     function: Callable[..., jax.Array]
-    citation: str
-    equation: str
-    target: str
-    unbiased: bool
-    centered: bool
-    shift_invariant: bool
-    scale_equivariant: bool
-    scale: Callable[[int, int], float]
+    citation: str | None
+    equation: str | None
+    target: str | None
+    unbiased: bool | None
+    centered: bool | None
+    shift_invariant: bool | None
+    scale_equivariant: bool | None
+    scale: Callable[[int, int], float] | None
     k_range: KRange
     reward_type: Literal["real", "binary"]
     randomized: bool
+    traced_k: bool = True
+    on_host: bool = False
+    alias_of: str | None = None
 
-    def __call__(self, rewards: ArrayLike, k: Any, **kwargs: Any) -> jax.Array:
-        """Advantages [..., B] of rewards [..., B]; see `function`."""
-        return self.function(rewards, k, **kwargs)
+    def __call__(
+        self,
+        rewards: ArrayLike,
+        k: Any,
+        *,
+        where: ArrayLike | None = None,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Advantages [..., B] of rewards [..., B], under the contract.
+
+        Args:
+          rewards: [..., B] rewards of the samples of each group.
+          k: K; a Python int, or a traced integer scalar where `traced_k`.
+          where: [..., B] boolean, valid samples.
+          key: typed key of the draws; anybody may be given one, and those who draw nothing leave
+            it unused.
+
+        Returns:
+          [..., B] advantages in the dtype of the rewards (float32 for integers).
+
+        Raises:
+          ValueError: as the function; a randomized estimator without a key.
+        """
+        keywords: dict[str, Any] = {} if where is None else {"where": where}
+        if self.randomized:
+            if key is None:
+                raise ValueError(
+                    f"{self.name}: it draws random numbers: pass key=jax.random.key(0)."
+                )
+            keywords["key"] = key
+        return self.function(rewards, k, **keywords)
+
+    def why_not(self, k: int, group_size: int) -> str:
+        """Why K is refused for a group size, in one line with the way out; "" where it is allowed.
+
+        Example:
+          >>> get("maxpo").why_not(4, group_size=8)
+          ''
+          >>> get("rloo").why_not(1, group_size=1)
+          "rloo: k = 1 does not fit group_size = 1: ..."
+        """
+        reason = self.k_range.why_not(k, group_size)
+        return f"{self.name}: {reason}" if reason else ""
 
 
 _ESTIMATORS: dict[str, Estimator] = {}
@@ -108,6 +159,10 @@ def register(
     randomized: bool = False,
 ) -> Callable[[Callable[..., jax.Array]], Callable[..., jax.Array]]:
     """Decorator that puts an estimator under the contract and into the registry.
+
+    It asks for a source and for claims, which the tests check. A function that has neither yet
+    keeps the same contract by `maxpo_jax.estimators.wrap(function)`; one that equals a registered
+    one is registered by `alias`.
 
     The decorated function holds the mathematics alone: it may rely on floating-point rewards of
     at least single precision that carry no gradient, and on masked samples holding the largest
@@ -147,11 +202,10 @@ def register(
       [0.0, 0.0, 3.0]
       >>> estimators.unregister("best_minus_mean")
     """
-    if name in _ESTIMATORS:
-        raise ValueError(f"an estimator named {name!r} is registered already; choose another name.")
+    _refuse_taken(name)
 
     def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        public = _under_contract(name, function, k_range, reward_type, randomized)
+        public = under_contract(name, function, k_range, reward_type, randomized)
         _ESTIMATORS[name] = Estimator(
             name=name,
             function=public,
@@ -170,6 +224,123 @@ def register(
         return public
 
     return decorate
+
+
+def alias(
+    name: str,
+    *,
+    of: Callable[..., jax.Array],
+    citation: str,
+    equation: str,
+    note: str,
+    source: str,
+    k_range: KRange | None = None,
+    reward_type: Literal["real", "binary"] | None = None,
+    shift_invariant: bool | None = None,
+) -> Callable[..., jax.Array]:
+    """Registers an estimator that equals another: the same function under checks of its own.
+
+    Args:
+      name: the name to register under.
+      of: the other, a registered function.
+      citation: key of the source in `references.bib`.
+      equation: where in the source, or how it follows from it.
+      note: what it is in the terms of its source; the head of its docstring.
+      source: authors, year, title and arXiv id; the rest of its docstring is made from the facts.
+      k_range: the K that are allowed, all of them to the other too; its own by default.
+      reward_type: "real" or "binary"; that of the other by default.
+      shift_invariant: where another range of K makes it another fact than that of the other.
+
+    Returns:
+      The function under the contract.
+
+    Raises:
+      ValueError: the name is taken, or the other is not registered.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from maxpo_jax import estimators
+      >>> best_of_two = estimators.alias(
+      ...     "best_of_two", of=estimators.maxpo, citation="takashiro2026maxpo",
+      ...     equation="an example", note="MaxPO once more.", source="an example.")
+      >>> best_of_two(jnp.array([0.0, 3.0, 9.0]), k=2).tolist()
+      [-3.0, -3.0, 6.0]
+      >>> estimators.get("best_of_two").alias_of
+      'maxpo'
+      >>> estimators.unregister("best_of_two")
+    """
+    _refuse_taken(name)
+    original = next((entry for entry in _ESTIMATORS.values() if entry.function is of), None)
+    if original is None:
+        raise ValueError(f"{name}: it can be an alias of a registered estimator only, got {of!r}.")
+    entry = dataclasses.replace(
+        original,
+        name=name,
+        citation=citation,
+        equation=equation,
+        k_range=k_range or original.k_range,
+        reward_type=reward_type or original.reward_type,
+        shift_invariant=(original.shift_invariant if shift_invariant is None else shift_invariant),
+        alias_of=original.name,
+    )
+    formula = inspect.unwrap(of)
+    public = under_contract(name, formula, entry.k_range, entry.reward_type, entry.randomized)
+    public.__name__ = public.__qualname__ = name
+    # That of the caller, where pickle, doctest and `help` look for it.
+    public.__module__ = sys._getframe(1).f_globals["__name__"]
+    public.__doc__ = _alias_docstring(entry, note, source)
+    _ESTIMATORS[name] = dataclasses.replace(entry, function=public)
+    return public
+
+
+def _alias_docstring(entry: Estimator, note: str, source: str) -> str:
+    """The docstring of an alias, from the facts that the tests check."""
+    binary = entry.reward_type == "binary"
+    if entry.unbiased:
+        bias = f"Unbiased for grad {entry.target} with independent samples of the current policy"
+    else:
+        bias = f"Biased for grad {entry.target}, as `{entry.alias_of}` is"
+    centered = "" if entry.centered else "not "
+    paragraphs = [
+        f"It equals `{entry.alias_of}`, whose function it is.",
+        f"Source: {source}",
+        f"{bias}, {entry.k_range.text}; {centered}centered.",
+    ]
+    one_of, source_line, facts = (
+        textwrap.fill(text, 96, break_on_hyphens=False) for text in paragraphs
+    )
+    return f"""{inspect.cleandoc(note)}
+
+{one_of}
+
+Args:
+  rewards, k, where: as of `{entry.alias_of}`; {entry.k_range.text}\
+{", rewards 0 or 1" if binary else ""}.
+
+Returns:
+  [..., B] advantages.
+
+Raises:
+  ValueError: as `maxpo_jax.maxpo`; other k\
+{"; rewards other than 0 and 1" if binary else ""}.
+
+Example:
+  >>> import jax.numpy as jnp
+  >>> from maxpo_jax import estimators
+  >>> rewards, k = jnp.array([0.0, 0.0, 1.0, 1.0]), {entry.k_range.largest(4)}
+  >>> same = estimators.get("{entry.name}")(rewards, k) == estimators.{entry.alias_of}(rewards, k)
+  >>> bool(same.all())
+  True
+
+{source_line}
+
+{facts}
+"""
+
+
+def _refuse_taken(name: str) -> None:
+    if name in _ESTIMATORS:
+        raise ValueError(f"an estimator named {name!r} is registered already; choose another name.")
 
 
 def unregister(name: str) -> None:
@@ -225,13 +396,26 @@ def get(name: str) -> Estimator:
     raise ValueError(f"unknown estimator {name!r}: {hint} Registered are {', '.join(names())}.")
 
 
-def _under_contract(
+def under_contract(
     name: str,
     function: Callable[..., jax.Array],
     k_range: KRange,
     reward_type: str,
-    randomized: bool,
+    randomized: bool = False,
 ) -> Callable[..., jax.Array]:
+    """The function with the checks, casts and masking that are the same for all.
+
+    Args:
+      name: the estimator, for messages.
+      function: `(rewards, k, *, where)`, which may rely on what `prepare` gives.
+      k_range: the K that are allowed.
+      reward_type: "real" or "binary".
+      randomized: whether the function takes a `key`.
+
+    Returns:
+      The function that takes any rewards.
+    """
+
     @functools.wraps(function)
     def advantages(
         rewards: ArrayLike, k: Any, *, where: ArrayLike | None = None, **kwargs: Any

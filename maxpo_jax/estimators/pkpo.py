@@ -4,9 +4,15 @@ from typing import Any
 
 import jax
 
-from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, FROM_TWO, UP_TO_GROUP_SIZE, register
+from maxpo_jax.estimators.contract import (
+    BELOW_GROUP_SIZE,
+    FROM_TWO,
+    UP_TO_GROUP_SIZE,
+    alias,
+    register,
+)
 from maxpo_jax.estimators.max_at_k import (
-    expected_improvement,
+    ei,
     max_with_sample,
     max_without_sample,
 )
@@ -98,87 +104,40 @@ def pkpo_sloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
     return weighted_advantages(_leave_one_out, rewards, k, where)
 
 
-@register(
+pkpo_sloo_minus_one = alias(
     "pkpo_sloo_minus_one",
+    of=ei,
     citation="walder2025pkpo",
     equation="s^(loo-1), rescaled by B/K",
-    unbiased=True,
-    centered=False,
     k_range=FROM_TWO,
-)
-def pkpo_sloo_minus_one(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
-    r"""PKPO's recommended advantage: the best of K with the sample, less the best of K-1 others.
+    shift_invariant=True,
+    note=r"""PKPO's recommended advantage: the best of K with it, less the best of K - 1 others.
 
     .. math:: A_i = u_i - v_i^{(K-1)}
 
     with u the mean best of K that includes sample i and v^(K-1) the mean best of K - 1 that leaves
-    it out. It equals `ei`, and the leave-one-out advantage that Bagirov et al., 2025,
-    arXiv:2510.23393, call BoN LOO-1; its source divides by K - 1, so K = 1 is left out.
-
-    Args:
-      rewards: [..., B] rewards of the samples of each group.
-      k: K of max@K, 2 <= k <= B; a Python int, or a traced integer scalar.
-      where: [..., B] boolean, valid samples.
-
-    Returns:
-      [..., B] advantages.
-
-    Raises:
-      ValueError: as `maxpo_jax.maxpo`.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> advantages = pkpo_sloo_minus_one(jnp.array([0.0, 0.0, 9.0, 18.0]), k=2)
-      >>> [round(a, 3) for a in advantages.tolist()]
-      [0.0, 0.0, 6.0, 15.0]
-
-    Source: Walder and Karkhanis, 2025, "Pass@K Policy Optimization", arXiv:2505.15201, s^(loo-1)
-    times B/K.
-
-    Unbiased for grad J_K with independent samples of the current policy, 2 <= K <= B; not centered,
-    and centering it would bias it (see `center_ei`).
-    """
-    return weighted_advantages(expected_improvement, rewards, k, where)
+    it out. It is also the leave-one-out advantage that Bagirov et al., 2025, arXiv:2510.23393, call
+    BoN LOO-1. Its source divides by K - 1, so K = 1 is left out.
+    """,
+    source=(
+        'Walder and Karkhanis, 2025, "Pass@K Policy Optimization", arXiv:2505.15201, s^(loo-1) '
+        "times B/K."
+    ),
+)
 
 
-@register(
+pkpo_binary = alias(
     "pkpo_binary",
+    of=pkpo_s,
     citation="walder2025pkpo",
     equation="r, the transformed binary reward, rescaled by B/K",
-    unbiased=True,
-    centered=False,
-    k_range=UP_TO_GROUP_SIZE,
     reward_type="binary",
-)
-def pkpo_binary(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
-    r"""PKPO for 0/1 rewards: the chance that K samples, this one among them, hold a success.
+    note=r"""PKPO for 0/1 rewards: the chance that K samples, this one among them, hold a success.
 
     .. math:: A_i = 1 \text{ if } R_i = 1, \quad
        1 - \binom{B-1-c}{K-1} \Big/ \binom{B-1}{K-1} \text{ else}, \qquad c = \sum_j R_j
-
-    It is `pkpo_s` on 0/1 rewards.
-
-    Args:
-      rewards: [..., B] rewards of the samples of each group, each 0 or 1.
-      k: K of pass@K, 1 <= k <= B; a Python int, or a traced integer scalar.
-      where: [..., B] boolean, valid samples.
-
-    Returns:
-      [..., B] advantages.
-
-    Raises:
-      ValueError: as `maxpo_jax.maxpo`; rewards other than 0 and 1.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> advantages = pkpo_binary(jnp.array([0.0, 0.0, 0.0, 1.0]), k=2)
-      >>> [round(a, 3) for a in advantages.tolist()]
-      [0.333, 0.333, 0.333, 1.0]
-
-    Source: Walder and Karkhanis, 2025, "Pass@K Policy Optimization", arXiv:2505.15201, r times
-    B/K.
-
-    Unbiased for grad pass@K with independent samples of the current policy, 1 <= K <= B; not
-    centered.
-    """
-    return weighted_advantages(max_with_sample, rewards, k, where)
+    """,
+    source=(
+        'Walder and Karkhanis, 2025, "Pass@K Policy Optimization", arXiv:2505.15201, r times B/K.'
+    ),
+)

@@ -4,8 +4,8 @@ from typing import Any
 
 import jax
 
-from maxpo_jax.estimators.contract import WHOLE_GROUP, register
-from maxpo_jax.estimators.max_at_k import expected_improvement
+from maxpo_jax.estimators.contract import WHOLE_GROUP, alias, register
+from maxpo_jax.estimators.max_at_k import ei
 from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
 from maxpo_jax.kernel.spacings import RankWeights, weighted_advantages
 
@@ -19,43 +19,24 @@ def _mean_reward(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability) -> Ra
     return RankWeights(rise=0.0 * m, floor=m / B)
 
 
-@register(
+tang_leave_one_out = alias(
     "tang_leave_one_out",
+    of=ei,
     citation="tang2025optimizing",
     equation="leave-one-out baseline f(y) - f(y without i), f the maximum",
-    unbiased=True,
-    centered=False,
     k_range=WHOLE_GROUP,
-)
-def tang_leave_one_out(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.Array:
-    r"""The maximum of the group less the maximum of the others; `ei` at K = B.
+    shift_invariant=True,
+    note=r"""The maximum of the group less the maximum of the others.
 
     .. math:: A_i = \max_j R_j - \max_{j \ne i} R_j
 
     Only a sample that is best alone gets anything.
-
-    Args:
-      rewards: [..., B] rewards of the samples of each group.
-      k: the group size B.
-      where: [..., B] boolean, valid samples.
-
-    Returns:
-      [..., B] advantages.
-
-    Raises:
-      ValueError: as `maxpo_jax.maxpo`; k other than B.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> tang_leave_one_out(jnp.array([0.0, 1.0, 3.0]), k=3).tolist()
-      [0.0, 0.0, 2.0]
-
-    Source: Tang, Zheng, Synnaeve and Munos, 2025, "Optimizing Language Models for Inference Time
-    Objectives using Reinforcement Learning", arXiv:2503.19595.
-
-    Unbiased for grad J_B with independent samples of the current policy; not centered.
-    """
-    return weighted_advantages(expected_improvement, rewards, k, where)
+    """,
+    source=(
+        'Tang, Zheng, Synnaeve and Munos, 2025, "Optimizing Language Models for Inference Time '
+        'Objectives using Reinforcement Learning", arXiv:2503.19595.'
+    ),
+)
 
 
 @register(

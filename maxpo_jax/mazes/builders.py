@@ -47,21 +47,21 @@ def from_actions(actions: ArrayLike, dead_end_length: int = 0) -> Maze:
     padding: nothing leads there.
 
     Args:
-        actions: [depth] integer or bool, traced or not; `jax.vmap` over it gives a batch of mazes.
-        dead_end_length: static.
+      actions: [depth] integer or bool, traced or not; `jax.vmap` over it gives a batch of mazes.
+      dead_end_length: static.
 
     Returns:
-        A maze of depth + 2 + depth * dead_end_length states.
+      A maze of depth + 2 + depth * dead_end_length states.
 
     Raises:
-        ValueError: `actions` is not a vector with an entry, or not of integers or bools; outside
-            jit, one of them is neither 0 nor 1 (inside jit every reward of that maze is NaN); or
-            `dead_end_length` is not a whole number of 0 or more.
+      ValueError: `actions` is not a vector with an entry, or not of integers or bools; outside
+        jit, one of them is neither 0 nor 1 (inside jit every reward of that maze is NaN); or
+        `dead_end_length` is not a whole number of 0 or more.
 
     Example:
-        >>> maze = from_actions(jnp.array([1, 0]))
-        >>> maze.transitions.tolist()
-        [[3, 1], [2, 3], [2, 2], [3, 3]]
+      >>> maze = from_actions(jnp.array([1, 0]))
+      >>> maze.transitions.tolist()
+      [[3, 1], [2, 3], [2, 2], [3, 3]]
     """
     array = action_array("actions are", actions)
     if array.ndim != 1 or array.size == 0:
@@ -103,18 +103,18 @@ def from_path(path: str, dead_end_length: int = 0) -> Maze:
     """Builds the maze whose correct path is written as a string of actions.
 
     Args:
-        path: one character, 0 or 1, for each step from the start to the goal.
-        dead_end_length: as for `from_actions`.
+      path: one character, 0 or 1, for each step from the start to the goal.
+      dead_end_length: as for `from_actions`.
 
     Returns:
-        The maze, as `from_actions` numbers its states.
+      The maze, as `from_actions` numbers its states.
 
     Raises:
-        ValueError: the path is not a string, is empty, or has a character that is not an action.
+      ValueError: the path is not a string, is empty, or has a character that is not an action.
 
     Example:
-        >>> int(from_path("1110111011").goal)
-        10
+      >>> int(from_path("1110111011").goal)
+      10
     """
     if not isinstance(path, str):
         raise ValueError(
@@ -136,22 +136,22 @@ def random_maze(key: Array, depth: int, bias: float | Array, dead_end_length: in
     """Draws a maze whose correct path has a given share of action 1, in random order.
 
     Args:
-        key: consumed.
-        depth: steps from the start to the goal; static.
-        bias: share of action 1 on the correct path, in [0, 1]; rounded to a whole number of steps.
-        dead_end_length: as for `from_actions`; static.
+      key: consumed.
+      depth: steps from the start to the goal; static.
+      bias: share of action 1 on the correct path, in [0, 1]; rounded to a whole number of steps.
+      dead_end_length: as for `from_actions`; static.
 
     Returns:
-        The maze; `jax.vmap` over keys, or over biases, gives a batch of mazes of one shape.
+      The maze; `jax.vmap` over keys, or over biases, gives a batch of mazes of one shape.
 
     Raises:
-        ValueError: the depth is not a positive whole number, or the bias is not a share; a traced
-            bias that is not makes every reward NaN.
+      ValueError: the depth is not a positive whole number, or the bias is not a share; a traced
+        bias that is not makes every reward NaN.
 
     Example:
-        >>> maze = random_maze(jax.random.key(0), depth=10, bias=0.8)
-        >>> correct_path(maze).count("1")
-        8
+      >>> maze = random_maze(jax.random.key(0), depth=10, bias=0.8)
+      >>> correct_path(maze).count("1")
+      8
     """
     depth = _whole_number("depth", depth)
     if depth < 1:
@@ -172,25 +172,25 @@ def from_drawing(drawing: str) -> Maze:
     between two cells. A cell without links, other than the goal, is a dead end.
 
     Args:
-        drawing: the lines; blank lines around them and a common indentation do not matter.
+      drawing: the lines; blank lines around them and a common indentation do not matter.
 
     Returns:
-        The maze; its states are the cells in the order of their distance from the start, then the
-        wall.
+      The maze; its states are the cells in the order of their distance from the start, then the
+      wall.
 
     Raises:
-        ValueError: the drawing has an unknown character, no start or goal or several, a link that
-            lacks a cell, a cell that cannot be reached from the start, a way on from the goal, or
-            more than one way to the goal. The message names the line and the column.
+      ValueError: the drawing has an unknown character, no start or goal or several, a link that
+        lacks a cell, a cell that cannot be reached from the start, a way on from the goal, or
+        more than one way to the goal. The message names the line and the column.
 
     Example:
-        >>> maze = from_drawing('''
-        ...     S-o-o
-        ...     | |
-        ...     o o-G
-        ... ''')
-        >>> correct_path(maze)
-        '101'
+      >>> maze = from_drawing('''
+      ...     S-o-o
+      ...     | |
+      ...     o o-G
+      ... ''')
+      >>> correct_path(maze)
+      '101'
     """
     lines = _strip_frame(drawing)
     cells = _read_cells(lines)
@@ -210,18 +210,18 @@ def pad(maze: Maze, num_states: int) -> Maze:
     """Adds states that nothing leads to, so that mazes of different sizes can be stacked.
 
     Args:
-        maze: the maze.
-        num_states: the states wanted; static.
+      maze: the maze.
+      num_states: the states wanted; static.
 
     Returns:
-        The same maze, with more states at the end; each of them is terminal.
+      The same maze, with more states at the end; each of them is terminal.
 
     Raises:
-        ValueError: the maze already has more states.
+      ValueError: the maze already has more states.
 
     Example:
-        >>> pad(from_path("10"), 6).terminal.shape
-        (6,)
+      >>> pad(from_path("10"), 6).terminal.shape
+      (6,)
     """
     present = maze.terminal.shape[0]
     if present > num_states:
@@ -239,17 +239,17 @@ def stack(mazes: Sequence[Maze]) -> Maze:
     """Stacks mazes into one batch, for `jax.vmap`; smaller ones are padded.
 
     Args:
-        mazes: at least one maze.
+      mazes: at least one maze.
 
     Returns:
-        A maze each of whose arrays has a leading axis of `len(mazes)`.
+      A maze each of whose arrays has a leading axis of `len(mazes)`.
 
     Raises:
-        ValueError: there is no maze.
+      ValueError: there is no maze.
 
     Example:
-        >>> stack([from_path("10"), from_path("1110")]).transitions.shape
-        (2, 6, 2)
+      >>> stack([from_path("10"), from_path("1110")]).transitions.shape
+      (2, 6, 2)
     """
     if not mazes:
         raise ValueError("there is no maze to stack; give at least one")
@@ -262,17 +262,17 @@ def correct_path(maze: Maze) -> str:
     """Reads the one way from the start to the goal off the tables.
 
     Args:
-        maze: one maze, not traced.
+      maze: one maze, not traced.
 
     Returns:
-        Its actions, as a string of 0 and 1.
+      Its actions, as a string of 0 and 1.
 
     Raises:
-        ValueError: the tables have no way to the goal, or several.
+      ValueError: the tables have no way to the goal, or several.
 
     Example:
-        >>> correct_path(from_path("1110111011", dead_end_length=2))
-        '1110111011'
+      >>> correct_path(from_path("1110111011", dead_end_length=2))
+      '1110111011'
     """
     transitions, terminal = np.asarray(maze.transitions), np.asarray(maze.terminal)
     rewards = np.asarray(maze.rewards)

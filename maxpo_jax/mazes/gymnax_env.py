@@ -29,14 +29,14 @@ class GymnaxMaze:
     one-hot positions.
 
     Example:
-        >>> from maxpo_jax.mazes import builders as maze_builders
-        >>> env = GymnaxMaze(maze_builders.from_path("10"))
-        >>> key = jax.random.key(0)
-        >>> observation, state = env.reset(key, env.default_params)
-        >>> observation, state, reward, terminated, truncated, info = env.step(
-        ...     key, state, 1, env.default_params)
-        >>> observation.tolist(), float(reward), bool(terminated)
-        ([0.0, 1.0, 0.0, 0.0], 1.0, False)
+      >>> from maxpo_jax.mazes import builders as maze_builders
+      >>> env = GymnaxMaze(maze_builders.from_path("10"))
+      >>> key = jax.random.key(0)
+      >>> observation, state = env.reset(key, env.default_params)
+      >>> observation, state, reward, terminated, truncated, info = env.step(
+      ...     key, state, 1, env.default_params)
+      >>> observation.tolist(), float(reward), bool(terminated)
+      ([0.0, 1.0, 0.0, 0.0], 1.0, False)
     """
 
     name = "BiasedMaze"
@@ -59,7 +59,7 @@ class GymnaxMaze:
         """Takes one action, and begins anew where that ends the episode; the key is not used.
 
         Raises:
-            ValueError: the action is none, as for `maxpo_jax.mazes.maze.step`.
+          ValueError: the action is none, as for `maxpo_jax.mazes.maze.step`.
         """
         del key
         action = maze_environment.action_array("action is", action)

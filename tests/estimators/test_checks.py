@@ -94,8 +94,7 @@ def test_inside_jit_a_bad_group_spoils_itself_alone(name):
 
     @jax.jit
     def run(rewards):
-        extra = {"key": jax.random.key(0)} if estimator.randomized else {}
-        return estimator(rewards, k, **extra)
+        return estimator(rewards, k, key=jax.random.key(0))
 
     for bad in (jnp.nan, jnp.inf, -jnp.inf):
         spoiled = np.asarray(run(clean.at[1, 2].set(bad)))
@@ -138,8 +137,7 @@ def test_a_batch_without_groups_has_no_advantages(name):
     estimator = estimators.get(name)
 
     def advantages(rewards, k, where=None):
-        extra = {"key": jax.random.key(0)} if estimator.randomized else {}
-        return estimator(rewards, k, where=where, **extra)
+        return estimator(rewards, k, where=where, key=jax.random.key(0))
 
     for shape in ((0, 4), (3, 0, 4), (0, 70)):
         k = int(estimator.k_range.largest(shape[-1]))
@@ -160,6 +158,14 @@ def test_other_estimates_of_a_batch_without_groups():
         estimators.off_policy_max_at_k_first_order,
     ):
         assert function(rewards, rewards, 2).shape == (3, 0, 4)
+
+
+def test_a_randomized_estimator_asks_for_a_key():
+    for name in estimators.names():
+        estimator = estimators.get(name)
+        if estimator.randomized:
+            with pytest.raises(ValueError, match=rf"{name}: .* pass key="):
+                estimator(GROUP, 2)
 
 
 def test_unknown_names_get_near_matches():

@@ -1,6 +1,9 @@
 """The contract that every registered estimator keeps; a new one is tested by being registered."""
 
+import inspect
+import itertools
 import pathlib
+import pickle
 import re
 
 import hypothesis
@@ -21,12 +24,8 @@ def estimator(request):
     return estimators.get(request.param)
 
 
-def arguments(estimator) -> dict:
-    return {"key": jax.random.key(7)} if estimator.randomized else {}
-
-
 def allowed_ks(estimator, group_size: int = GROUP_SIZE) -> list[int]:
-    return [k for k in range(1, group_size + 1) if estimator.k_range.contains(k, group_size)]
+    return [k for k in range(1, group_size + 1) if not estimator.why_not(k, group_size)]
 
 
 def example_rewards(estimator) -> jax.Array:
@@ -48,7 +47,7 @@ def test_allows_some_k(estimator):
 def test_finite_of_the_shape_and_dtype_of_the_rewards(estimator):
     rewards = example_rewards(estimator)
     for k in allowed_ks(estimator):
-        advantages = estimator(rewards, k, **arguments(estimator))
+        advantages = estimator(rewards, k, key=jax.random.key(7))
         assert advantages.shape == rewards.shape
         assert advantages.dtype == rewards.dtype
         assert np.isfinite(advantages).all()
@@ -62,13 +61,13 @@ def test_eager_jit_vmap_and_traced_k_agree_and_one_compilation_serves_every_k(es
     @jax.jit
     def traced(rewards, k):
         traces.append(k)
-        return estimator(rewards, k, **arguments(estimator))
+        return estimator(rewards, k, key=jax.random.key(7))
 
     for k in allowed_ks(estimator):
-        eager = estimator(rewards, k, **arguments(estimator))
+        eager = estimator(rewards, k, key=jax.random.key(7))
         np.testing.assert_allclose(traced(rewards, k), eager, rtol=2e-6, atol=atol)
     assert len(traces) == 1
-    jitted = jax.jit(lambda r: estimator(r, k, **arguments(estimator)))(rewards)
+    jitted = jax.jit(lambda r: estimator(r, k, key=jax.random.key(7)))(rewards)
     np.testing.assert_allclose(jitted, eager, rtol=2e-6, atol=atol)
     if not estimator.randomized:
         mapped = jax.vmap(lambda r: estimator(r, k))(rewards)
@@ -88,14 +87,14 @@ def test_leading_axes_are_batch_axes(estimator):
 def test_no_gradient_flows_through_the_rewards(estimator):
     k = allowed_ks(estimator)[0]
     rewards = example_rewards(estimator)[0]
-    gradient = jax.grad(lambda r: jnp.sum(estimator(r, k, **arguments(estimator)) ** 2))(rewards)
+    gradient = jax.grad(lambda r: jnp.sum(estimator(r, k, key=jax.random.key(7)) ** 2))(rewards)
     np.testing.assert_array_equal(gradient, jnp.zeros_like(rewards))
 
 
 def test_centered_as_stated(estimator):
     rewards = example_rewards(estimator)
     sums = [
-        float(jnp.abs(jnp.sum(estimator(rewards, k, **arguments(estimator)), axis=-1)).max())
+        float(jnp.abs(jnp.sum(estimator(rewards, k, key=jax.random.key(7)), axis=-1)).max())
         for k in allowed_ks(estimator)
     ]
     assert (max(sums) < 1e-5) == estimator.centered
@@ -107,8 +106,8 @@ def test_shift_invariant_as_stated(estimator):
     rewards = example_rewards(estimator)
 
     def change(k):
-        shifted = estimator(rewards + 8, k, **arguments(estimator))
-        return float(jnp.abs(shifted - estimator(rewards, k, **arguments(estimator))).max())
+        shifted = estimator(rewards + 8, k, key=jax.random.key(7))
+        return float(jnp.abs(shifted - estimator(rewards, k, key=jax.random.key(7))).max())
 
     changes = [change(k) for k in allowed_ks(estimator)]
     assert (max(changes) < 1e-4) == estimator.shift_invariant
@@ -120,8 +119,8 @@ def test_scale_equivariant_as_stated(estimator):
     rewards = example_rewards(estimator)
 
     def change(k):
-        scaled = estimator(4 * rewards, k, **arguments(estimator))
-        return float(jnp.abs(scaled - 4 * estimator(rewards, k, **arguments(estimator))).max())
+        scaled = estimator(4 * rewards, k, key=jax.random.key(7))
+        return float(jnp.abs(scaled - 4 * estimator(rewards, k, key=jax.random.key(7))).max())
 
     changes = [change(k) for k in allowed_ks(estimator)]
     assert (max(changes) < 1e-4) == estimator.scale_equivariant
@@ -145,3 +144,65 @@ def test_permutation_equivariant(rewards, order, data):
     np.testing.assert_allclose(
         estimator(values[permutation], k), estimator(values, k)[permutation], rtol=1e-6, atol=1e-6
     )
+
+
+ALIASES = {
+    "bon_mean": "zscore_maxpo",
+    "pkpo_binary": "pkpo_s",
+    "pkpo_sloo_minus_one": "ei",
+    "rspo": "ei",
+    "tang_leave_one_out": "ei",
+    "verl_pass_at_k": "ei",
+}
+
+
+def test_aliases_are_those_that_are_meant():
+    entries = [estimators.get(name) for name in estimators.names()]
+    assert {entry.name: entry.alias_of for entry in entries if entry.alias_of} == ALIASES
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_an_alias_is_one_function_under_its_own_name(name):
+    entry, original = estimators.get(name), estimators.get(ALIASES[name])
+    public = getattr(estimators, name)
+    assert entry.function is public
+    assert inspect.unwrap(public) is inspect.unwrap(original.function)
+    assert pickle.loads(pickle.dumps(public)) is public  # found where it says it is
+    for part in (f"`{original.name}`", "Args:", "Returns:", "Raises:", "Source:", "iased for grad"):
+        assert part in public.__doc__, part
+    rewards = example_rewards(entry)
+    for k in allowed_ks(entry):
+        np.testing.assert_array_equal(entry(rewards, k), original(rewards, k))
+    with pytest.raises(ValueError, match=f"^{name}: k = 9 does not fit group_size = 6"):
+        entry(rewards, 9)
+
+
+def test_no_two_estimators_are_the_same_unless_one_is_an_alias():
+    """Only `canonical` is a second route to another, on purpose; `maxrl` is one on 0/1 rewards."""
+    rewards = example_rewards(estimators.get("maxpo"))
+
+    def everywhere(entry):
+        with jax.enable_x64(True):
+            return {k: np.asarray(entry(np.asarray(rewards, float), k)) for k in allowed_ks(entry)}
+
+    entries = map(estimators.get, estimators.names())
+    own = [e for e in entries if not (e.alias_of or e.randomized or e.reward_type == "binary")]
+    tables = {entry.name: everywhere(entry) for entry in own}
+
+    def are_same(one, other):
+        shared = tables[one].keys() & tables[other].keys()
+        pairs = ((tables[one][k], tables[other][k]) for k in shared)
+        return shared and all(np.allclose(x, y, rtol=1e-9, atol=1e-9) for x, y in pairs)
+
+    same = [
+        {one, other} for one, other in itertools.combinations(tables, 2) if are_same(one, other)
+    ]
+    assert same == [{"maxpo", "canonical"}]
+
+
+def test_only_registered_estimators_have_aliases():
+    facts = {"citation": "", "equation": "", "note": "", "source": ""}
+    with pytest.raises(ValueError, match="of a registered estimator only"):
+        estimators.alias("mine", of=lambda rewards, k: rewards, **facts)
+    with pytest.raises(ValueError, match="'rspo' is registered already"):
+        estimators.alias("rspo", of=estimators.ei, **facts)

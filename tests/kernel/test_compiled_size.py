@@ -51,8 +51,8 @@ def number_of_sorts(name: str, group_size: int) -> int:
     estimator = estimators.get(name)
     k_range = estimator.k_range
     k = max(k_range.smallest(group_size), min(4, k_range.largest(group_size)))
-    extra = {"key": jax.random.key(0)} if estimator.randomized else {}
-    program = jax.make_jaxpr(lambda rewards: estimator(rewards, k, **extra))(
+    key = jax.random.key(0)
+    program = jax.make_jaxpr(lambda rewards: estimator(rewards, k, key=key))(
         jnp.zeros((3, group_size))
     )
     return sum(equation.primitive.name == "sort" for equation in equations(program.jaxpr))
