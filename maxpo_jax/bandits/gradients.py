@@ -24,12 +24,12 @@ class Randomness(NamedTuple):
     Attributes:
       actions: [group_size] independent uniform numbers in [0, 1) that choose the arms.
       luck: what is random about what they pay.
-      key: for an estimator that is randomized, else None.
+      key_data: of the random key for an estimator that is randomized, else None.
     """
 
     actions: jax.Array
     luck: Luck
-    key: jax.Array | None = None
+    key_data: jax.Array | None = None
 
 
 def make_world(bandit: Bandit, *, estimator: Estimator, group_size: int) -> World:
@@ -55,10 +55,12 @@ def make_world(bandit: Bandit, *, estimator: Estimator, group_size: int) -> Worl
         actions_key, luck_key, estimator_key = jax.random.split(key, 3)
         # Drawn flat: the same numbers as for a shape of two axes, and compiled much faster.
         actions = jax.random.uniform(actions_key, (n * group_size,), bandit.rewards.dtype)
+        # Keys travel as data: the check for reused ones does not follow keys through a scan.
+        keys = jax.random.split(estimator_key, n) if estimator.randomized else None
         return Randomness(
             actions.reshape(n, group_size),
             draw_luck(luck_key, bandit, (n, group_size)),
-            jax.random.split(estimator_key, n) if estimator.randomized else None,
+            None if keys is None else jax.random.key_data(keys),
         )
 
     def estimate(randomness: Randomness, logits: jax.Array, k: jax.Array) -> Estimate:
@@ -100,7 +102,9 @@ def group_gradient(
     probs = policies.probabilities(logits)
     actions = policies.choose(randomness.actions, probs)
     rewards = pay(bandit, actions, randomness.luck)
-    advantages = estimator(rewards, k, key=randomness.key)
+    data = randomness.key_data
+    key = None if data is None else jax.random.wrap_key_data(data)
+    advantages = estimator(rewards, k, key=key)
     return Estimate(gradient_estimates(advantages, actions, probs, k), rewards)
 
 
@@ -214,7 +218,7 @@ def block_moments(
     chosen = probs[actions]
     same = (actions[:, :, None] == actions[:, None, :]).astype(flat.dtype)
     scores = same - chosen[:, :, None] - chosen[:, None, :] + jnp.sum(jnp.square(probs))
-    squares = jnp.einsum("edi,edi->e", flat, jnp.einsum("dij,edj->edi", scores, flat))
+    squares = jnp.einsum("edi,edi->ed", flat, jnp.einsum("dij,edj->edi", scores, flat))
 
     by_sample = flat.reshape(flat.shape[0], -1).T
     credit = jax.ops.segment_sum(by_sample, actions.reshape(-1), probs.shape[0]).T
@@ -222,8 +226,13 @@ def block_moments(
 
     scale = _per_sample(k, advantages).reshape(-1)
     mean = scale[:, None] * mean
-    squared = jnp.square(scale) * squares
-    deviation = squared - draws * jnp.sum(jnp.square(mean), axis=-1)
+    # ||g - mean||^2 draw by draw, from the product of g and the mean: the difference of two sums
+    # over all draws would lose the digits of a small variance beside a large mean.
+    along = (mean - jnp.sum(mean * probs[None], axis=-1, keepdims=True))[:, actions]
+    products = scale[:, None] * jnp.einsum("edi,edi->ed", flat, along)
+    mean_square = jnp.sum(jnp.square(mean), axis=-1, keepdims=True)
+    distances = jnp.square(scale)[:, None] * squares - 2 * products + mean_square
+    deviation = jnp.sum(distances, axis=-1)
     return StreamingMoments(
         jnp.asarray(draws, flat.dtype), mean.reshape(*leading, -1), deviation.reshape(leading)
     )

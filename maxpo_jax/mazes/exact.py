@@ -76,7 +76,7 @@ def max_at_k(maze: Maze, probs: Array, k: int | Array, num_steps: int) -> Array:
     r"""Computes J_K, the expected largest of the returns of K independent episodes.
 
     .. math:: J_K = \sum_{r=1}^{\text{num\_steps}} \bigl(1 - F(r - 1)^K\bigr),
-        \qquad F(r) = P(\text{return} \le r)
+      \qquad F(r) = P(\text{return} \le r)
 
     Args:
       maze: the maze; its rewards are 0 or 1.

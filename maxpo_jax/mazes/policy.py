@@ -19,7 +19,7 @@ def feature_table(policy: str, num_states: int) -> Array:
     r"""Builds phi, what the policy sees of each state.
 
     .. math:: \phi_f(s) = \cos\bigl(\pi f (s + 1/2) / S\bigr), \quad f = 0, \dots, 3
-        \quad \text{for "shared"}
+      \quad \text{for "shared"}
 
     Args:
       policy: one of `POLICIES`; static.
@@ -119,7 +119,7 @@ def weighted_score(
     r"""Computes the gradient of a weighted sum of the log-probabilities of whole trajectories.
 
     .. math:: \sum_i A_i \nabla_w \sum_t \log \pi(a_{it} | s_{it})
-        = \sum_i A_i \sum_t (a_{it} - \pi(1 | s_{it})) \phi(s_{it})
+      = \sum_i A_i \sum_t (a_{it} - \pi(1 | s_{it})) \phi(s_{it})
 
     Args:
       weights: [num_features].
