@@ -90,10 +90,10 @@ def score(values: xr.DataArray, axes: Sequence[str]) -> xr.DataArray:
       axes: names of the axes of the grid, which are kept.
     """
     last = values.astype(float)
-    for dim in [dim for dim in values.dims if dim not in axes]:
+    for dim in [str(dim) for dim in values.dims if dim not in axes]:
         missing_from_the_end = last.isnull().isel({dim: slice(None, None, -1)})
         position = last.sizes[dim] - 1 - missing_from_the_end.argmin(dim)
-        last = last.isel({dim: position}).drop_vars(str(dim), errors="ignore")
+        last = last.isel({dim: position}).drop_vars(dim, errors="ignore")
     return last.assign_attrs(values.attrs)
 
 

@@ -64,10 +64,14 @@ class Outcome:
 
     def summary(self) -> str:
         """How many runs are finished, refused and failed, and how many remain."""
-        groups = (self.finished, self.refused, self.failed, self.remaining)
-        counts = [f"{len(self.finished)} of {sum(map(len, groups))} runs are stored"]
-        for runs, what in zip(groups[1:], ("make no sense", "failed", "remain"), strict=True):
-            counts += [f"{len(runs)} {what}"] if runs else []
+        others = {
+            "make no sense": len(self.refused),
+            "failed": len(self.failed),
+            "remain": len(self.remaining),
+        }
+        total = len(self.finished) + sum(others.values())
+        counts = [f"{len(self.finished)} of {total} runs are stored"]
+        counts += [f"{number} {what}" for what, number in others.items() if number]
         return ", ".join(counts)
 
 
@@ -234,7 +238,7 @@ def _compute_points(measurement: Measurement, chunk: Chunk, store: Store) -> Non
 
 
 def _compute_seeds(measurement: Measurement, chunk: Chunk, store: Store, error: Exception) -> None:
-    """Each seed alone, at its place among copies of itself: by the same program, to the same bits."""
+    """Each seed alone, at its place among copies of itself: the same program, the same bits."""
     known = store.load(chunk.measurement, chunk.group).known
     for index, seed in enumerate(chunk.seeds):
         if (chunk.members[0], seed) in known:
@@ -327,7 +331,7 @@ def _is_about_memory(error: Exception) -> bool:
 
 
 class _Queue:
-    """Chunks for several threads; the first of each program goes alone, so that it compiles once."""
+    """Chunks for several threads; the first of a program goes alone, so that it compiles once."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self._condition = threading.Condition()
