@@ -20,15 +20,17 @@ def _train(seeds: Array, k: Array, learning_rate: Array, group_size: int) -> dic
     rewards = jnp.linspace(0.0, 1.0, NUM_ACTIONS) ** 2
 
     def one(seed: Array) -> dict[str, Array]:
-        def step(logits: Array, key: Array) -> tuple[Array, Array]:
-            actions = jax.random.categorical(key, logits, shape=(group_size,))
+        uniform = jax.random.uniform(jax.random.key(seed), (NUM_STEPS, group_size))
+
+        def step(logits: Array, uniform: Array) -> tuple[Array, Array]:
+            below = uniform[:, None] > jnp.cumsum(jax.nn.softmax(logits))[None, :-1]
+            actions = below.sum(axis=-1)
             advantages = estimators.get("maxpo")(rewards[actions], k)
             score = jax.nn.one_hot(actions, NUM_ACTIONS) - jax.nn.softmax(logits)[None, :]
             logits = logits + learning_rate * (advantages @ score)
             return logits, jax.nn.softmax(logits) @ rewards
 
-        keys = jax.random.split(jax.random.key(seed), NUM_STEPS)
-        logits, curve = jax.lax.scan(step, jnp.zeros(NUM_ACTIONS), keys)
+        logits, curve = jax.lax.scan(step, jnp.zeros(NUM_ACTIONS), uniform)
         return {"curve": curve, "best": jax.nn.softmax(logits).max()}
 
     return jax.vmap(one)(seeds)

@@ -25,7 +25,8 @@ def plan_of(**axes: object) -> Plan:
 
 def contents(plan: Plan, folder: Path, **options: int) -> bytes:
     store = Store(folder)
-    assert not execution.execute(plan, store, **options).remaining
+    outcome = execution.execute(plan, store, **options)
+    assert not [*outcome.remaining, *outcome.failed], [failure.error for _, failure in outcome.failed[:1]]
     return dataset.to_bytes(dataset.merged(plan, store))
 
 
