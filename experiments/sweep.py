@@ -199,12 +199,14 @@ def _planned(name: str, values: flags.FlagValues, fields: Mapping[str, dict[str,
 
 
 def _checked_metric(plan: Plan, metric: str | None) -> str:
-    """The metric; by default the first output, at the K of one run where K is a dimension."""
+    """The metric; by default J_k at a fixed k, which compares runs of any K, or the first output."""
     first = next(run for run in plan.runs if not run.refused)
     blank = datasets.blank_outputs(plan.measurement, first.fields)
     if metric is None:
-        metric = next(iter(plan.measurement.outputs))
-        if datasets.EVALUATION_K in blank[metric].dims:
+        outputs = plan.measurement.outputs
+        by_k = [name for name in outputs if datasets.EVALUATION_K in outputs[name].dims]
+        metric = next(iter([*by_k, *outputs]))
+        if by_k:
             ks = blank[datasets.EVALUATION_K].values.tolist()
             metric = f"{metric}[k={plan.fields['k'] if plan.fields.get('k') in ks else ks[0]}]"
     datasets.select(blank, metric)
