@@ -70,7 +70,7 @@ def draw(dataset: xr.Dataset, measurement: Measurement, choice: Choice) -> Figur
         look = _look(hue, value, number, len(lines))
         _draw_scores(panels[0, 0], line, x, output, look)
         if has_curve:
-            setting = best_setting(line, bool(output.larger_is_better))
+            setting = best_setting(line, output.larger_is_better is not False)
             _draw_curve(panels[0, 1], _at_setting(values, setting), of_curve[0], look)
     _label_scores(panels[0, 0], means.mean, x, hue, axes, _metric_label(output, choice), choice)
     if has_curve:
@@ -129,7 +129,7 @@ def _lines(means: Means, hue: str | None) -> list[tuple[Any, Means]]:
 def _draw_scores(
     ax: Axes, means: Means, x: str | None, output: Output, look: dict[str, Any]
 ) -> None:
-    best = _best_along(means, x, bool(output.larger_is_better))
+    best = _best_along(means, x, output.larger_is_better is not False)
     mean, low, high = (np.atleast_1d(part.values) for part in best)
     at: Any = [""] if x is None else np.atleast_1d(best.mean[x].values)
     is_line = x is not None and best.mean[x].dtype.kind in "if" and SAMPLE not in best.mean.dims
@@ -192,7 +192,8 @@ def _look(hue: str | None, value: Any, number: int, num_lines: int) -> dict[str,
 
 def _metric_label(output: Output, choice: Choice) -> str:
     at = choice.metric.partition("[")[2].rstrip("]")
-    at = ", ".join(" = ".join(part.partition("=")[::2]) for part in filter(None, at.split(",")))
+    pairs = [part.partition("=")[::2] for part in filter(None, at.split(","))]
+    at = ", ".join(f"{'$k$' if dim == 'k' else _words(dim)} = {value}" for dim, value in pairs)
     unit = "" if output.units == "1" else f" ({output.units})"
     return f"{output.long_name}{unit}" + (f", {at}" if at else "")
 
@@ -240,6 +241,7 @@ def _label_curves(panels: np.ndarray, dim: str, has_axes: bool, choice: Choice) 
     style.panel_title(panels[0, 0], "at the end", "a")
     style.panel_title(panels[0, 1], "best setting of each" if has_axes else "all of it", "b")
     panels[0, 1].set_xlabel(_words(dim))
+    panels[0, 1].xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
     if choice.log_y:
         style.log_axis(panels[0, 1], "y")
 

@@ -43,7 +43,7 @@ def merged(plan: Plan, store: Store) -> xr.Dataset:
         found = [None if row is None else row[name] for row in rows]
         values = _stacked(found, len(output.dims))
         dataset[name] = xr.DataArray(
-            values.reshape(*shape, *values.shape[1:]),
+            values.reshape((*shape, *values.shape[1:])),
             dims=(*names, *output.dims),
             attrs={"long_name": output.long_name, "units": output.units},
         )
