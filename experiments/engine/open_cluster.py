@@ -378,7 +378,8 @@ def _without_interrupts() -> Iterator[None]:
 def _without_main_module() -> Iterator[None]:
     """Let new processes not import the command that runs here: a worker needs nothing of it."""
     main = sys.modules["__main__"]
-    kept = {name: vars(main).pop(name) for name in ("__spec__", "__file__") if name in vars(main)}
+    kept = {name: getattr(main, name, None) for name in ("__spec__", "__file__")}
+    vars(main).update(dict.fromkeys(kept))
     try:
         yield
     finally:
