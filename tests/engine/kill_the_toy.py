@@ -29,7 +29,7 @@ def write(plan: Plan, folder: Path) -> None:
     """Bring a sweep up to date, and leave its files."""
     store = Store(folder / "store")
     outcome = execution.execute(plan, store)
-    assert not (outcome.remaining or outcome.failed), outcome.summary()
+    assert not [*outcome.remaining, *outcome.failed], outcome.summary()
     data = dataset.merged(plan, store)
     for name, content in contents_of(plan, data).items():
         (folder / name).write_bytes(content)
@@ -43,13 +43,17 @@ def contents_of(plan: Plan, data: object) -> dict[str, bytes]:
     }
 
 
-def killed_at_work(plan: Plan, folder: Path, chance: random.Random) -> bool:
+def killed_at_work(plan: Plan, folder: Path, log: Path, chance: random.Random) -> bool:
     """Start a sweep in a child and kill it after some time; whether that hit it at work."""
     child = os.fork()
     if child == 0:
         write(plan, folder)
         os._exit(0)
-    time.sleep(chance.uniform(0.0, 0.25))
+    size = log.stat().st_size
+    if chance.random() < 0.8:  # otherwise it may die while it starts
+        while log.stat().st_size == size:
+            time.sleep(0.001)
+    time.sleep(chance.uniform(0.0, 0.15))
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)
@@ -61,15 +65,17 @@ def main(folder: Path) -> None:
         (folder / name).mkdir()
     write(plan, folder / "whole")
     whole = files(folder / "whole")
-    os.environ["TOY_SECONDS"] = "0.01"
+    log = folder / "log"
+    log.touch()
+    os.environ |= {"TOY_SECONDS": "0.01", "TOY_LOG": str(log)}
     chance = random.Random(0)
     num_kills, stored = 0, []
     while num_kills < NUM_KILLS:
-        assert killed_at_work(plan, folder / "killed", chance), "make the sweep longer"
+        assert killed_at_work(plan, folder / "killed", log, chance), "make the sweep longer"
         num_kills += 1
         chunks = sorted((folder / "killed").rglob("*.npz"))
         stored.append(len(chunks))
-        for file in chance.sample(chunks, len(chunks) // 10):
+        for file in chance.sample(chunks, len(chunks) // 20):
             damaged = file.read_bytes()[:-3] + b"bad"
             file.unlink() if chance.random() < 0.5 else file.write_bytes(damaged)
     assert 50 < stored[-1] < len(plan.chunks), stored  # the kills hit a sweep at work
