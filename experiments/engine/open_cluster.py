@@ -48,6 +48,7 @@ SSH = "ssh"
 SCHEDULER_ADDRESSES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_CLOSE = 5
+MAX_FAILED_STARTS = 3  # of each worker, while none has started
 SECONDS_WITHOUT_WORKERS = 60  # until the user is told
 SECONDS_BETWEEN_LOOKS_AT_JOBS = 5
 
@@ -77,15 +78,18 @@ class Connection:
       cluster: of Dask; None for a scheduler that runs already.
       gpus: what one worker each gets to see, by the worker's number; empty where all see all.
       logs: folder of the workers' logs, where they have any.
+      num_workers: how many there are to be.
     """
 
     client: distributed.Client
     cluster: Any = None
     gpus: tuple[str, ...] = ()
     logs: Path | None = None
+    num_workers: int = 0
     _since: float | None = None  # when the last worker was seen
     _next_look: float = 0.0
     _was_told: bool = False
+    _num_failed_starts: int = 0
 
     def check(self) -> None:
         """Tell the user where no worker comes.
@@ -96,19 +100,30 @@ class Connection:
         now = time.monotonic()
         if self.client.status not in ("running", "connecting"):
             raise UserError("the scheduler was lost; the same command goes on")
+        self._start_lost_ones_again()
         if self._since is None or self.client.nthreads():
-            self._since = now
+            self._since, self._num_failed_starts = now, 0
             return
         where = f"; their logs: {self.logs}" if self.logs else ""
+        if self._num_failed_starts >= MAX_FAILED_STARTS * self.num_workers > 0:
+            raise UserError("the workers do not start")
         if now > self._next_look:
             self._next_look = now + SECONDS_BETWEEN_LOOKS_AT_JOBS
             if jobs_have_ended(self.cluster):
                 raise UserError(f"every job ended before its worker came{where}")
         if now - self._since > SECONDS_WITHOUT_WORKERS and not self._was_told:
             self._was_told = True
-            if isinstance(self.cluster, distributed.LocalCluster):
-                raise UserError("the workers do not start")
             print(f"\nno worker has come yet, still waiting{where}", file=sys.stderr, flush=True)
+
+    def _start_lost_ones_again(self) -> None:
+        """Replace workers of this machine that died before they had started; Dask does not."""
+        if not isinstance(self.cluster, distributed.LocalCluster):
+            return
+        for name, worker in list(self.cluster.workers.items()):
+            if worker.status in (distributed.Status.failed, distributed.Status.closed):
+                self._num_failed_starts += 1
+                self.cluster.workers.pop(name, None)
+        self.cluster.scale(self.num_workers)
 
     def abandon(self) -> None:
         """End the workers of this machine at once: what they compute is not wanted."""
@@ -194,10 +209,12 @@ class Request:
         cluster = self._made(num_workers, folder.absolute(), logs, stack)
         stack.callback(_closed, cluster)
         client = stack.enter_context(_client(cluster))
-        if self.cluster not in (None, SSH):
+        if self.cluster is None:
+            cluster.scale(num_workers)
+        elif self.cluster != SSH:
             _scale(cluster, num_workers)
         gpus = _gpus() if self.cluster is None else ()
-        return Connection(client, cluster, gpus, logs)
+        return Connection(client, cluster, gpus, logs, num_workers)
 
     def _made(
         self, num_workers: int, folder: Path, logs: Path | None, stack: contextlib.ExitStack
@@ -206,7 +223,7 @@ class Request:
         make = self._class()
         options = {name: _value(text) for name, text in self.options.items()}
         if self.cluster is None:
-            options = _local_options(num_workers)
+            options = _local_options()
         elif self.cluster == SSH:
             options = _ssh_options(options, num_workers, folder, stack)
         elif self.cluster in JOBS:
@@ -235,9 +252,9 @@ def jobs_have_ended(cluster: Any) -> bool:
     return not answer.stdout.split()
 
 
-def _local_options(num_workers: int) -> dict[str, Any]:
+def _local_options() -> dict[str, Any]:
     return {
-        "n_workers": num_workers,
+        "n_workers": 0,
         "threads_per_worker": 1,
         "host": LOOPBACK,
         "dashboard_address": None,
