@@ -47,6 +47,7 @@ JOBS = {
 SSH = "ssh"
 SCHEDULER_ADDRESSES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 LOOPBACK = "127.0.0.1"
+UNUSED = f"{LOOPBACK}:0"  # Dask opens a port for its dashboard even where there is none
 SECONDS_TO_CLOSE = 5
 MAX_FAILED_STARTS = 3  # of each worker, while none has started
 SECONDS_WITHOUT_WORKERS = 60  # until the user is told
@@ -63,6 +64,8 @@ SETTINGS: Mapping[str, Any] = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
     "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.http.routes": [],  # no dashboard
+    "distributed.worker.http.routes": [],
     "distributed.nanny.pre-spawn-environ": {},  # Dask's own limits the threads of a worker
     "distributed.worker.multiprocessing-method": "spawn",
     "scheduler": "synchronous",
@@ -257,7 +260,7 @@ def _local_options() -> dict[str, Any]:
         "n_workers": 0,
         "threads_per_worker": 1,
         "host": LOOPBACK,
-        "dashboard_address": None,
+        "dashboard_address": UNUSED,
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,
     }
@@ -282,7 +285,7 @@ def _job_options(system: str, options: dict[str, Any], folder: Path, logs: Path)
         "python": configured("python") or sys.executable,
         "security": True,
         "silence_logs": logging.CRITICAL,
-        "scheduler_options": {"dashboard": False, "dashboard_address": None},
+        "scheduler_options": {"dashboard": False, "dashboard_address": UNUSED},
     }
     prologue = [
         *(configured("job_script_prologue") or []),
@@ -306,7 +309,7 @@ def _ssh_options(
     hosts = [hosts[i % len(hosts)] for i in range(num_workers or len(hosts))]
     stack.enter_context(dask.config.set(_tls_through_files(folder, stack)))
     worker = {"nthreads": 1, "memory_limit": "0", "dashboard": False}
-    scheduler = {"protocol": "tls://", "dashboard": False}
+    scheduler = {"protocol": "tls://", "dashboard": False, "dashboard_address": UNUSED}
     return options | {
         "hosts": [hosts[0], *hosts],
         "worker_options": worker | options.get("worker_options", {}),
@@ -346,13 +349,15 @@ def _as_environment(settings: Mapping[str, Any]) -> dict[str, str]:
 def _scale(cluster: Any, num_workers: int) -> None:
     """Ask for workers, and again whenever one ends."""
 
-    async def until_asked() -> None:
+    async def until_accepted() -> None:
         await cluster
+        for worker in list(cluster.workers.values()):
+            await worker  # raises what went wrong
 
     try:
         cluster.scale(num_workers)
-        if hasattr(cluster, "sync"):
-            cluster.sync(until_asked)
+        if isinstance(cluster, distributed.SpecCluster):
+            cluster.sync(until_accepted)
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(f"the workers were not accepted: {_last_line(error)}") from error
     if hasattr(cluster, "adapt"):
