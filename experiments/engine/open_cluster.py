@@ -15,6 +15,7 @@ Where this machine has several GPUs, a worker sees one, by its number.
 
 import ast
 import contextlib
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -174,7 +175,7 @@ class Request:
           UserError: if it cannot be opened.
         """
         with contextlib.ExitStack() as stack:
-            stack.enter_context(dask.config.set(dict(SETTINGS)))
+            stack.enter_context(dask.config.set(copy.deepcopy(dict(SETTINGS))))
             stack.enter_context(_quiet())
             stack.enter_context(_without_main_module())
             yield self._connection(min(self.workers, max_workers), folder, stack)
@@ -237,7 +238,10 @@ class Request:
         with _without_interrupts():
             try:
                 return make(**options)
-            except (TypeError, ValueError, RuntimeError, OSError, ImportError) as error:
+            except (TypeError, ValueError) as error:
+                reason = str(error).partition("\n")[0].partition(". Very likely")[0]
+                raise UserError(f"--cluster={self.cluster} does not take this: {reason}") from error
+            except (RuntimeError, OSError, ImportError) as error:
                 raise UserError(f"the workers did not start: {_last_line(error)}") from error
 
 

@@ -1,7 +1,8 @@
-"""Kill workers and drivers of a sweep at random moments: `FOLDER NUM_WORKER_KILLS NUM_DRIVER_KILLS`.
+"""Kill workers and drivers of a sweep at random moments, and check what comes out at the end.
 
-Run as a program by `test_cluster_kills.py`, and by hand with larger numbers. Between drivers a
-stored file is deleted. Nothing that was stored may be lost or changed, and the end must be the
+`python -m tests.engine.kill_the_workers FOLDER NUM_WORKER_KILLS NUM_DRIVER_KILLS`, with small
+numbers by `test_cluster_kills.py`, and by hand with larger ones. After each driver a stored file is
+deleted. Nothing that was stored may be lost or changed, and the end must be the
 bytes of a sweep in one process that nobody disturbed. Prints what it counted.
 """
 
