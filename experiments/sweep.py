@@ -18,7 +18,6 @@ what is there, from other sweeps or from figures, is not computed again.
 import dataclasses
 import functools
 import hashlib
-import importlib
 import json
 import math
 import sys
@@ -36,8 +35,8 @@ from experiments.analysis.seed_means import SEED, means_over_seeds, ranking
 from experiments.common import command_line, provenance, style
 from experiments.common.atomic_file import atomic_write, check_writable
 from experiments.common.errors import UserError
+from experiments.engine import cluster, dry_run, execution, grid, measurement
 from experiments.engine import dataset as datasets
-from experiments.engine import dry_run, execution, grid, measurement
 from experiments.engine.execution import CodeChangedError, Outcome
 from experiments.engine.measurement import Measurement
 from experiments.engine.plan import Plan, Run, in_words, make_plan
@@ -95,6 +94,7 @@ def _main(arguments: Sequence[str], started: list[tuple[Sweep, Store]]) -> int:
     if values.help:
         print(_help(names[0], measurement.load(names[0])))
         return 0
+    compute = cluster.executor(values.workers, values.cluster, fields["cluster"])
     sweep = _planned(names[0], values, fields)
     print(f"{names[0]}: {grid.describe(sweep.plan.axes, sweep.plan.fields)}", flush=True)
     _say_refusals(sweep.plan)
@@ -107,7 +107,7 @@ def _main(arguments: Sequence[str], started: list[tuple[Sweep, Store]]) -> int:
         return 0
     _reserve(sweep)
     try:
-        outcome = _with_progress(sweep.plan, store, values, fields["cluster"])
+        outcome = _with_progress(sweep.plan, store, compute)
     except CodeChangedError as error:
         raise UserError(str(error)) from error
     troubles = list(outcome.troubles)
@@ -264,9 +264,7 @@ def _is_taken(sweep: Sweep, what: str) -> str:
     return f"{sweep.out_dir} holds {what}: give another folder by --out_dir or --name, or delete it"
 
 
-def _with_progress(
-    plan: Plan, store: Store, values: flags.FlagValues, cluster_options: Mapping[str, str]
-) -> Outcome:
+def _with_progress(plan: Plan, store: Store, compute: cluster.Executor) -> Outcome:
     lock = threading.Lock()
     with tqdm(total=len(plan.runs), desc=plan.name, unit="run") as progress:
         progress.update(sum(1 for run in plan.runs if run.refused))
@@ -275,17 +273,7 @@ def _with_progress(
             with lock:
                 progress.update(num_runs)
 
-        if values.workers == 0 and values.cluster is None:
-            return execution.execute(plan, store, watch=watch)
-        cluster = importlib.import_module("experiments.engine.cluster")  # it loads Dask
-        return cluster.execute(
-            plan,
-            store,
-            watch=watch,
-            workers=values.workers,
-            cluster=values.cluster,
-            options=cluster_options,
-        )
+        return compute(plan, store, watch)
 
 
 def _write(

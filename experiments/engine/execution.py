@@ -231,8 +231,9 @@ def _check_code(chunk: Chunk) -> None:
 
 def _compute_points(measurement: Measurement, chunk: Chunk, store: Store) -> None:
     """All points at once; after an error each alone, so that it costs no other."""
+    kept = [chunk.seeds.index(seed) for seed in dict.fromkeys(chunk.seeds)]
     try:
-        _compute_and_save(measurement, chunk, store, range(len(chunk.seeds)))
+        _compute_and_save(measurement, chunk, store, kept)
     except StorageError:
         raise
     except Exception as error:
@@ -248,10 +249,11 @@ def _compute_points(measurement: Measurement, chunk: Chunk, store: Store) -> Non
 def _compute_seeds(measurement: Measurement, chunk: Chunk, store: Store, error: Exception) -> None:
     """Each seed alone, at its place among copies of itself: the same program, the same bits."""
     known = store.load(chunk.measurement, chunk.group).known
-    for index, seed in enumerate(chunk.seeds):
+    seeds = dict.fromkeys(chunk.seeds)  # one seed alone stands among copies of itself already
+    for index, seed in enumerate(seeds):
         if (chunk.members[0], seed) in known:
             continue
-        if len(chunk.seeds) > 1:
+        if len(seeds) > 1:
             copies = dataclasses.replace(chunk, seeds=(seed,) * len(chunk.seeds))
             try:
                 _compute_and_save(measurement, copies, store, [index])

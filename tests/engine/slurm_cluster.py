@@ -38,7 +38,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
-NodeName=localhost NodeAddr=127.0.0.1 CPUs={num_cores} State=UNKNOWN
+NodeName=localhost NodeAddr=127.0.0.1 CPUs={num_cores} RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
