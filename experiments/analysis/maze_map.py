@@ -1,0 +1,177 @@
+"""Figure, claims and caption of the map of the maze, from its stored data alone."""
+
+from typing import Any
+
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Circle
+
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+
+NAME = "maze_map"
+RADIUS = 0.3
+INCHES_PER_CELL = 0.46
+PATH_COLOUR = style.VERMILLION
+STEPS = {0: (1, 0), 1: (0, 1)}  # rows, columns
+
+
+def _of_length(dataset: xr.Dataset, length: int) -> xr.Dataset:
+    return dataset.isel(
+        cell=dataset.cell_dead_end_length.values == length,
+        link=dataset.link_dead_end_length.values == length,
+    )
+
+
+def draw(dataset: xr.Dataset) -> Drawing:
+    """One map per length of the dead ends, below each other."""
+    lengths = list(stored_config(dataset).dead_end_lengths)
+    maps = [_of_length(dataset, length) for length in lengths]
+    widest = max(int(one.col.max()) for one in maps) + 2
+    heights = [int(one.row.max()) + 2 for one in maps]
+    figure = Figure(
+        figsize=(INCHES_PER_CELL * widest, INCHES_PER_CELL * sum(heights) + 0.35 * len(maps))
+    )
+    axes = figure.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, one, length, letter in zip(axes, maps, lengths, "abcdefgh", strict=False):
+        _draw_map(ax, one)
+        ax.set_xlim(-0.7, widest - 1.2)
+        word = "no dead ends" if length == 0 else f"dead ends of up to {length} steps"
+        style.panel_title(ax, word, letter if len(maps) > 1 else "")
+    return figure
+
+
+def _draw_map(ax: Axes, one: xr.Dataset) -> None:
+    for index in range(one.sizes["link"]):
+        _draw_link(ax, one.isel(link=index))
+    for index in range(one.sizes["cell"]):
+        _draw_cell(ax, one.isel(cell=index))
+    start, goal = (
+        (0, 0),
+        next(
+            (int(one.row[i]), int(one.col[i])) for i in range(one.sizes["cell"]) if one.at_goal[i]
+        ),
+    )
+    for (row, col), text in ((start, "start"), (goal, "goal")):
+        ax.annotate(text, (col, row), (0, 13), textcoords="offset points", ha="center")
+    ax.set_aspect("equal")
+    ax.set_ylim(int(one.row.max()) + 0.7, -0.7)
+    ax.axis("off")
+
+
+def _draw_link(ax: Axes, link: xr.Dataset) -> None:
+    row, col, action = int(link.link_row), int(link.link_col), int(link.action)
+    down, right = STEPS[action]
+    on_path, valid = bool(link.link_on_path), bool(link.valid)
+    color = PATH_COLOUR if on_path else style.GRAY
+    length = 1 - RADIUS if valid else 0.52
+    arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0}
+    arrow["linewidth"] = 1.8 if on_path else 0.9
+    if not valid:
+        arrow |= {"arrowstyle": "|-|,widthA=0,widthB=0.28", "linestyle": ":"}
+    start = (col + RADIUS * right, row + RADIUS * down)
+    end = (col + length * right, row + length * down)
+    ax.annotate("", end, start, arrowprops=arrow)
+    if valid:
+        middle = (col + 0.5 * right, row + 0.5 * down)
+        offset = (0, 3) if action == 1 else (4, 0)
+        ax.annotate(
+            str(action),
+            middle,
+            offset,
+            textcoords="offset points",
+            color=color,
+            fontsize=6,
+            ha="center" if action == 1 else "left",
+            va="bottom" if action == 1 else "center",
+        )
+
+
+def _draw_cell(ax: Axes, cell: xr.Dataset) -> None:
+    row, col = int(cell.row), int(cell.col)
+    on_path, at_goal = bool(cell.on_path), bool(cell.at_goal)
+    face = PATH_COLOUR if at_goal else ("#E4E4E4" if bool(cell.ends) else "white")
+    ax.add_patch(
+        Circle(
+            (col, row),
+            RADIUS,
+            facecolor=face,
+            edgecolor=PATH_COLOUR if on_path else style.GRAY,
+            linewidth=1.5 if on_path else 0.9,
+        )
+    )
+    ax.text(
+        col,
+        row,
+        str(int(cell.earned)),
+        ha="center",
+        va="center",
+        fontsize=7,
+        color="white" if at_goal else "black",
+    )
+
+
+def findings(dataset: xr.Dataset) -> list[Finding]:
+    """One path to the goal, more return there than anywhere, and where one action alone leads."""
+    found = []
+    for length in stored_config(dataset).dead_end_lengths:
+        one = _of_length(dataset, length)
+        goals = int(one.at_goal.sum())
+        elsewhere = int(one.earned.where(one.at_goal == 0).max())
+        at_goal = int(one.earned.where(one.at_goal == 1).max())
+        found.append(
+            Finding(
+                NAME,
+                f"goal_is_best_{length}",
+                f"with dead ends of up to {length} steps one walk alone reaches the goal, and no "
+                "other has as large a return",
+                f"{goals} walk to the goal, return {at_goal}; at most {elsewhere} elsewhere",
+                goals == 1 and elsewhere < at_goal,
+            )
+        )
+        greedy = _return_of_one_action(one, 1)
+        found.append(
+            Finding(
+                NAME,
+                f"one_action_stops_{length}",
+                f"with dead ends of up to {length} steps, taking action 1 alone never reaches the "
+                "goal",
+                f"return {greedy} of {at_goal}",
+                greedy < at_goal,
+            )
+        )
+    return found
+
+
+def _return_of_one_action(one: xr.Dataset, action: int) -> int:
+    """The return of taking one action for ever."""
+    down, right = STEPS[action]
+    valid = {
+        (int(row), int(col))
+        for row, col, taken, works in zip(
+            one.link_row.values,
+            one.link_col.values,
+            one.action.values,
+            one.valid.values,
+            strict=True,
+        )
+        if taken == action and works
+    }
+    steps = 0
+    while (steps * down, steps * right) in valid:
+        steps += 1
+    return steps
+
+
+def caption(dataset: xr.Dataset) -> str:
+    """Caption generated from the configuration that produced the data."""
+    config = stored_config(dataset)
+    return (
+        f"The biased maze with correct path {config.path}. Circles are states, with the return on "
+        f"arrival; action 1 goes right and action 0 goes down; a dotted stub is an action against "
+        f"the wall, which earns nothing and ends the episode; gray states end it, too. In red: the "
+        f"one correct path from the start to the goal, {len(config.path)} steps, of which "
+        f"{config.path.count('1')} take action 1."
+    )
