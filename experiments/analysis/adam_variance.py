@@ -1,19 +1,38 @@
-"""Figure, claims and caption of the variance proxy, from its stored data alone."""
+"""Adam's own variance proxy during training, and the true variance: the paper's Figure 3."""
 
 import itertools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Drawing
+from ml_collections import ConfigDict
 
+from experiments.analysis import labels
+from experiments.analysis.learning_curves import INSTANCE_LABELS, at_the_edge, check_tuning, tune
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.common.statistics import bootstrap_interval
-from experiments.analysis.learning_curves import INSTANCE_LABELS, at_the_edge
+from experiments.engine.figure import Figure
 
 NUM_RESAMPLES = 2000
+LONG_NAMES = {
+    "proxy": "sum over parameters of v_hat - m_hat^2 of Adam's state",
+    "true_variance": "trace of the covariance of the gradient estimate at the same parameters",
+    "learning_rate": "learning rate, tuned for J_K after training",
+}
+
+
+def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Proxy and true variance [estimator, seed, update] at the tuned learning rates."""
+    runs = grids["training"]
+    curves = runs[["adam_proxy", "gradient_variance"]].isel(update=slice(1, None))
+    tuned = tune(curves, runs.max_at_k.isel(update=-1), config.num_tuning_seeds)
+    tuned = tuned.rename(adam_proxy="proxy", gradient_variance="true_variance")
+    tuned = tuned.transpose("estimator", "seed", "update").astype(np.float32)
+    return labels.label(tuned, LONG_NAMES)
 
 
 class _Ratio(NamedTuple):
@@ -44,7 +63,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     figure, axes = style.grid_of_panels(1, 3, panel_width=2.4, panel_height=2.1, sharex=True)
     axes[0, 1].sharey(axes[0, 0])
     updates = dataset["update"].values
-    for name in map(str, dataset.estimator.values):
+    for name in labels.defined(dataset.proxy):
         of_estimator = dataset.sel(estimator=name)
         for ax, measure in zip(axes[0], ("proxy", "true_variance"), strict=False):
             values = of_estimator[measure].transpose("seed", "update").values
@@ -75,7 +94,8 @@ def draw(dataset: xr.Dataset) -> Drawing:
 def findings(dataset: xr.Dataset) -> list[Finding]:
     """How far the proxy is off at the end, and whether it ranks the estimators."""
     found = []
-    for name in map(str, dataset.estimator.values):
+    dataset = dataset.sel(estimator=labels.defined(dataset.proxy))
+    for name in labels.estimators(dataset):
         ratio, low, high = (ends[-1] for ends in ratio_of_means(dataset.sel(estimator=name)))
         found.append(
             Finding(
@@ -114,17 +134,39 @@ def _ranks(dataset: xr.Dataset) -> Finding:
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
-    grid = ", ".join(f"{rate:g}" for rate in config.learning_rates)
-    num_edge = at_the_edge(dataset.learning_rate.values, config.learning_rates)
+    run, rates = config.run, config.grid.training.learning_rate
+    grid = ", ".join(f"{rate:g}" for rate in rates)
+    num_edge = at_the_edge(dataset.learning_rate.values, rates)
     return (
         "Adam's own moments as a measure of the variance of the gradient, while each estimator "
-        f"trains on the {INSTANCE_LABELS[config.instance]} bandit with n = {config.num_actions} "
-        f"arms, B = {config.group_size}, K = {config.k}. Left: sum over the logits of v_hat - "
+        f"trains on the {INSTANCE_LABELS[run.instance]} bandit with n = {run.num_actions} "
+        f"arms, B = {run.group_size}, K = {run.k}. Left: sum over the logits of v_hat - "
         "m_hat^2, bias-corrected, from the state of the optimizer (decays 0.9 and 0.999). Middle: "
-        f"trace of the covariance from {config.num_draws} further gradient draws at the same "
+        f"trace of the covariance from {run.variance_groups} further gradient draws at the same "
         "parameters. Right: their ratio; at constant moments its expectation would be 18/19. "
-        f"Curves: mean over {config.num_seeds} seeds; bands: 95% bootstrap intervals. The "
+        f"Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap intervals. The "
         f"learning rate of every estimator is chosen by the same grid ({grid}) for the largest "
         f"J_K after training on {config.num_tuning_seeds} other seeds; {num_edge} choices lie on "
         "the edge of the grid. Every estimator is measured along its own path."
     )
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse another optimizer than Adam, and what cannot be tuned."""
+    check_tuning(config)
+    if config.run.optimizer != "adam":
+        raise ValueError(f"optimizer is {config.run.optimizer!r}; the proxy is Adam's: use 'adam'")
+    if config.run.variance_groups < 2:
+        raise ValueError("a true variance takes variance_groups of 2 or more")
+
+
+FIGURE = Figure(
+    name="adam_variance",
+    question="Does Adam's state tell the variance of the gradient?",
+    grids={"training": "bandit_training"},
+    summarize=summarize,
+    draw=draw,
+    findings=findings,
+    caption=caption,
+    check=check,
+)

@@ -1,15 +1,20 @@
-"""Figure, claims and caption of the estimation error, from its stored data alone."""
+"""Error of the mean of N gradient estimates against N: the paper's Figure 1, left."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from ml_collections import ConfigDict
 from scipy import stats
 
+from experiments.analysis import labels
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.common.statistics import bootstrap_interval
+from experiments.engine.figure import Figure
 
 FAMILY_LABELS = {
     "gaussian": "Gaussian rewards",
@@ -19,6 +24,33 @@ FAMILY_LABELS = {
 }
 ASYMPTOTIC = 100  # the slope is fitted from this number of draws on
 CONFIDENCE = 0.99
+EXACTLY_ZERO = 1e-5  # relative bias that single precision cannot tell from none
+
+RELATIVE = "relative to the norm of the exact gradient of J_K"
+LONG_NAMES = {
+    "error": f"distance of the mean estimate from the exact gradient of J_K, {RELATIVE}",
+    "exact_bias": f"norm of the exact bias of the estimate, {RELATIVE}",
+    "exact_cosine": "cosine between the exact mean estimate and the exact gradient of J_K",
+    "exact_deviation": f"root of the exact total variance of the estimate, {RELATIVE}",
+}
+
+
+def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Errors [reward_family, num_draws, seed, estimator], and what they must be exactly."""
+    exact = grids["exact"].isel(seed=0, drop=True)
+    error = grids["sampled"].error.transpose("reward_family", "num_draws", "seed", "estimator")
+    variables = {
+        "error": error,
+        "exact_bias": exact.bias,
+        "exact_cosine": exact.cosine,
+        "exact_deviation": np.sqrt(exact.variance) / exact.gradient_norm,
+    }
+    return labels.label(xr.Dataset(variables), LONG_NAMES)
+
+
+def is_unbiased(of_estimator: xr.Dataset) -> bool:
+    """Whether the exact bias is zero in every reward family."""
+    return bool((of_estimator.exact_bias.fillna(0) < EXACTLY_ZERO).all())
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
@@ -39,14 +71,14 @@ def _draw_family(ax: Axes, of_family: xr.Dataset) -> None:
     x = of_family.num_draws.values
     for name in of_family.estimator.values:
         of_name = of_family.sel(estimator=name)
-        if of_name.exact_bias.isnull():
+        if bool(of_name.error.isnull().any()):
             continue
-        errors = of_name.error.transpose("replicate", ...).values
+        errors = of_name.error.transpose("seed", ...).values
         interval = bootstrap_interval(errors, axis=0, statistic=np.mean)
         curve = style.curve_with_interval(
             ax, x, errors.mean(axis=0), interval.low, interval.high, str(name), markevery=3
         )
-        if not of_name.unbiased:
+        if of_name.exact_bias >= EXACTLY_ZERO:
             ax.axhline(float(of_name.exact_bias), color=curve.get_color(), ls="--", lw=0.8)
     style.log_axis(ax, "x")
     style.log_axis(ax, "y")
@@ -57,11 +89,12 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
     found = []
     for name in dataset.estimator.values:
         of_name = dataset.sel(estimator=name)
-        verdict = _slope if of_name.unbiased else _plateau
+        unbiased = is_unbiased(of_name)
+        verdict = _slope if unbiased else _plateau
         curves = {
             str(family): of_name.sel(reward_family=family)
             for family in dataset.reward_family.values
-            if not of_name.exact_bias.sel(reward_family=family).isnull()
+            if bool(of_name.sel(reward_family=family).error.notnull().all())
         }
         verdicts = {family: verdict(curve) for family, curve in curves.items()}
         if verdicts:
@@ -70,7 +103,7 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
                     "estimation_error",
                     str(name),
                     f"{style.plain_label(str(name))} is unbiased: its error falls as N^(-1/2)"
-                    if of_name.unbiased
+                    if unbiased
                     else f"{style.plain_label(str(name))} is biased: its error levels off at its "
                     "exact bias",
                     "; ".join(f"{family}: {text}" for family, (text, _) in verdicts.items()),
@@ -81,9 +114,9 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
 
 
 def _slope(curve: xr.Dataset) -> tuple[str, bool]:
-    """A line through each replicate's errors; replicates are independent, points are not."""
+    """A line through each seed's errors; seeds are independent, points are not."""
     late = curve.sel(num_draws=curve.num_draws >= ASYMPTOTIC)
-    logs = np.log(late.error.transpose("num_draws", "replicate").values)
+    logs = np.log(late.error.transpose("num_draws", "seed").values)
     slopes = np.polyfit(np.log(late.num_draws.values), logs, 1)[0]
     low, high = _interval(slopes)
     text = f"slope {slopes.mean():.3f}, 99% interval [{low:.3f}, {high:.3f}], predicted -0.5"
@@ -111,14 +144,35 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
-    config = stored_config(dataset)
+    run = stored_config(dataset).run
     return (
         "Relative distance of the mean of N gradient estimates from the exact gradient of J_K, on "
-        f"softmax bandits with n = {config.num_actions} arms and random logits, B = "
-        f"{config.group_size}, K = {config.k}. Curves: mean over {config.num_replicates} "
+        f"softmax bandits with n = {run.num_actions} arms and random logits, B = "
+        f"{run.group_size}, K = {run.k}. Curves: mean over {dataset.sizes['seed']} "
         "independent sequences of draws, which the estimators share; bands: 95% bootstrap "
         "intervals. Dashed: the exact bias of each biased estimator, by enumeration of all "
         "outcomes. RLOO is unbiased for J_1 and is measured here against J_K, like all others. "
         "GRPO, z-scored MaxPO and Pass@k Training divide by a deviation, so that their estimates "
         "are also of another length than the gradient."
     )
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse an exact value of another bandit than the sampled one."""
+    if tuple(config.grid.exact.seed) != (config.run.bandit_seed,):
+        raise ValueError(
+            f"grid.exact.seed is {config.grid.exact.seed}; it must be bandit_seed, "
+            f"{config.run.bandit_seed}"
+        )
+
+
+FIGURE = Figure(
+    name="estimation_error",
+    question="Does the mean of many gradient estimates approach the gradient of J_K?",
+    grids={"sampled": "estimation_error", "exact": "exact_bandit_gradients"},
+    summarize=summarize,
+    draw=draw,
+    findings=findings,
+    caption=caption,
+    check=check,
+)

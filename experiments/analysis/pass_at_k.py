@@ -1,15 +1,25 @@
-"""Figure, claims and caption of pass@k over prompts, from the stored data alone."""
+"""pass@k of many prompts after training with each estimator: the paper's Figures 2, 8 and 9."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from ml_collections import ConfigDict
 
+from experiments.analysis import labels
+from experiments.analysis.learning_curves import (
+    at_the_edge,
+    check_tuning,
+    mean_with_interval,
+    tune,
+)
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.common.statistics import bootstrap_interval
-from experiments.analysis.learning_curves import at_the_edge, mean_with_interval
+from experiments.engine.figure import Figure
 
 KS = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256])
 MOST_TRIES = int(KS[-1])
@@ -27,6 +37,30 @@ TITLES = {
     "easy": f"easy: $p > {CLASSES['easy'][0]:g}$",
 }
 SOLVABLE = 0.5  # pass@256 from which a prompt counts as solvable
+
+
+LONG_NAMES = {
+    "success_prob": "exact success probability of one try after training",
+    "base_success_prob": "success probability of one try of the base policy",
+    "learning_rate": "learning rate, tuned for pass@K after training",
+}
+
+
+def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Success probabilities [policy, estimator, seed, prompt] at the tuned learning rates."""
+    of_policies = []
+    for runs in grids.values():
+        objective = pass_at(runs.success_prob, np.array([config.run.k])).isel(k=0, drop=True)
+        tuned = tune(
+            runs[["success_prob"]], objective.mean("prompt"), config.num_tuning_seeds
+        )
+        of_policies.append(tuned)
+    dataset = xr.concat(of_policies, dim="policy", coords="minimal")
+    dataset = dataset.transpose("policy", "estimator", "seed", "prompt").astype(np.float32)
+    # All runs have the same prompts, so the first that is defined knows their base policy.
+    base = next(iter(grids.values())).base_success_prob
+    dataset["base_success_prob"] = base.max([dim for dim in base.dims if dim != "prompt"])
+    return labels.label(dataset, LONG_NAMES)
 
 
 def pass_at(success_prob: xr.DataArray, k: np.ndarray) -> xr.DataArray:
@@ -74,7 +108,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
 def _draw_class(ax: Axes, of_prompts: xr.Dataset) -> None:
     base = pass_at(of_prompts.base_success_prob, KS).mean("prompt")
     ax.plot(KS, base.values, color="black", ls=":", lw=1.6, label="base policy")
-    for name in of_prompts.estimator.values:
+    for name in labels.defined(of_prompts.success_prob):
         values = pass_at(of_prompts.success_prob.sel(estimator=name), KS).mean("prompt")
         points = values.transpose("seed", "k").values
         interval = bootstrap_interval(points, axis=0, statistic=np.mean)
@@ -92,6 +126,7 @@ def _draw_class(ax: Axes, of_prompts: xr.Dataset) -> None:
 
 
 def _draw_support(ax: Axes, of_policy: xr.Dataset) -> None:
+    of_policy = of_policy.sel(estimator=labels.defined(of_policy.success_prob))
     gained, lost = support_changes(of_policy)
     for place, name in enumerate(of_policy.estimator.values):
         look = style.estimator_style(str(name))
@@ -107,7 +142,7 @@ def _draw_support(ax: Axes, of_policy: xr.Dataset) -> None:
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
     """Who wins at few and at many tries, and what becomes of the support."""
-    names = [str(name) for name in dataset.estimator.values]
+    names = labels.defined(dataset.success_prob)
     found = [
         _above(dataset, other, k)
         for other in names
@@ -129,7 +164,7 @@ def _above(dataset: xr.Dataset, other: str, k: int) -> Finding:
         verdicts.append(bootstrap_interval(a - b, statistic=np.mean).low > 0)
     return Finding(
         "pass_at_k",
-        f"maxpo above {other} at k = {k}",
+        f"maxpo above {style.plain_label(other).lower()} at k = {k}",
         f"MaxPO has a larger pass@{k} over all prompts than {style.plain_label(other)}, with "
         "either policy",
         "; ".join(measured),
@@ -157,7 +192,8 @@ def _widens(dataset: xr.Dataset, name: str) -> Finding:
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
-    grids = {"table": config.table_learning_rates, "shared": config.shared_learning_rates}
+    run = config.run
+    grids = {name: axes.learning_rate for name, axes in config.grid.items()}
     tuned = "; ".join(
         f"{POLICY_LABELS[policy]}: {', '.join(f'{rate:g}' for rate in grids[policy])}, "
         f"{at_the_edge(dataset.learning_rate.sel(policy=policy).values, grids[policy])} of "
@@ -165,15 +201,27 @@ def caption(dataset: xr.Dataset) -> str:
         for policy in map(str, dataset.policy.values)
     )
     return (
-        f"pass@k on {config.num_prompts} prompts with {config.num_answers} answers of which one "
-        f"is right, whose base success probability p runs from {config.hardest:g} to "
-        f"{config.easiest:g}, after {config.num_updates} updates of plain gradient ascent with "
-        f"B = {config.group_size} tries of every prompt and K = {config.k}. pass@k is exact, 1 - "
+        f"pass@k on {run.num_prompts} prompts with {run.num_answers} answers of which one "
+        f"is right, whose base success probability p runs from {run.hardest:g} to "
+        f"{run.easiest:g}, after {run.num_updates} updates of plain gradient ascent with "
+        f"B = {run.group_size} tries of every prompt and K = {run.k}. pass@k is exact, 1 - "
         f"(1-p)^k, from the policy's parameters. Rows: a softmax table for each prompt; one policy "
-        f"of rank {config.rank} for all prompts. Curves: mean over {config.num_seeds} seeds; "
+        f"of rank {run.rank} for all prompts. Curves: mean over {dataset.sizes['seed']} seeds; "
         "bands: 95% bootstrap intervals; dotted: base policy. Last column: prompts that became "
         f"solvable (right) and unsolvable (left) within {MOST_TRIES} tries, that is, whose "
         f"pass@{MOST_TRIES} rose above or fell below {SOLVABLE:g}; lines: 95% intervals. Learning "
-        f"rates are chosen for the largest pass@{config.k} after training on "
+        f"rates are chosen for the largest pass@{run.k} after training on "
         f"{config.num_tuning_seeds} other seeds, by the same grid for every estimator ({tuned})."
     )
+
+
+FIGURE = Figure(
+    name="pass_at_k",
+    question="Does training for K tries widen what a policy can solve at all?",
+    grids={"table": "contextual_training", "shared": "contextual_training"},
+    summarize=summarize,
+    draw=draw,
+    findings=findings,
+    caption=caption,
+    check=check_tuning,
+)
