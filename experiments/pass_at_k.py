@@ -10,8 +10,9 @@ import xarray as xr
 from ml_collections import ConfigDict
 
 from experiments import bandit_runs, experiment
+from experiments import old_training as training
 from experiments.drawings import pass_at_k as drawing
-from maxpo_jax import estimators, objectives, training
+from maxpo_jax import estimators, objectives
 from maxpo_jax.bandits import contextual as contexts
 from maxpo_jax.bandits.contextual import Prompts
 

@@ -8,10 +8,11 @@ import numpy as np
 import optax
 import pytest
 
-from maxpo_jax import estimators, training
+from experiments import old_training as training
+from experiments.old_lottery import Lottery
+from maxpo_jax import estimators
 from maxpo_jax.bandits import contextual as contexts
 from maxpo_jax.bandits import exact
-from maxpo_jax.bandits.lottery import Lottery
 
 LOTTERY = Lottery(jnp.array([0.2, 1.0, 0.6]), jnp.ones(3))
 LOGITS = jnp.array([0.5, -0.5, 0.0])

@@ -67,6 +67,7 @@ class Estimator:
       k_range: the K that are allowed for a group size.
       reward_type: "real", or "binary" where only 0/1 rewards have a meaning.
       randomized: whether the function draws random numbers and takes a `key`.
+      traced_k: whether `k` may be a traced integer; else it is a Python int, or see `bind`.
     """
 
     name: str
@@ -82,10 +83,21 @@ class Estimator:
     k_range: KRange
     reward_type: Literal["real", "binary"]
     randomized: bool
+    traced_k: bool = True
 
-    def __call__(self, rewards: ArrayLike, k: Any, **kwargs: Any) -> jax.Array:
-        """Advantages [..., B] of rewards [..., B]; see `function`."""
-        return self.function(rewards, k, **kwargs)
+    def __call__(
+        self,
+        rewards: ArrayLike,
+        k: Any,
+        *,
+        where: ArrayLike | None = None,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Advantages [..., B] of rewards [..., B]; the key reaches those who want one."""
+        keywords: dict[str, Any] = {} if where is None else {"where": where}
+        if self.randomized:
+            keywords["key"] = key
+        return self.function(rewards, k, **keywords)
 
 
 _ESTIMATORS: dict[str, Estimator] = {}

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from maxpo_jax.bandits.lottery import INSTANCES, Lottery
 
 from maxpo_jax.bandits import lottery
-from maxpo_jax.bandits.lottery import INSTANCES, Lottery
 
 MIXED = Lottery(jnp.array([1.0, 4.0, -1.0]), jnp.array([0.5, 0.25, 1.0]))
 PROBS = jnp.array([0.2, 0.5, 0.3])

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import old_maze_training as maze_training
 from maxpo_jax import estimators
 from maxpo_jax.mazes import builders as maze_builders
 from maxpo_jax.mazes import exact as maze_exact
 from maxpo_jax.mazes import policy as maze_policies
-from maxpo_jax.mazes import training as maze_training
 
 GROUP_SIZE = 6
 FOUR_STATES = maze_builders.from_path("110")  # start, two more, the goal; and the wall
