@@ -17,7 +17,7 @@ from experiments import old_lottery as lotteries
 from experiments.old_lottery import Lottery
 from maxpo_jax.bandits import contextual as contexts
 from maxpo_jax.bandits import policy as policies
-from maxpo_jax.bandits.contextual import Prompts
+from maxpo_jax.bandits.contextual import ContextualBandit
 from maxpo_jax.bandits.gradients import gradient_estimates
 from maxpo_jax.estimators import Estimator
 
@@ -149,7 +149,7 @@ def prompts_gradient(
     weights: jax.Array,
     k: int | jax.Array,
     *,
-    prompts: Prompts,
+    prompts: ContextualBandit,
     estimator: Estimator,
     group_size: int,
 ) -> jax.Array:
@@ -170,7 +170,7 @@ def prompts_gradient(
 
     Example:
       >>> from maxpo_jax import estimators
-      >>> prompts = contexts.make_prompts(jax.random.key(0), jnp.array([0.25, 0.5]), 4)
+      >>> prompts = contexts.make_contextual_bandit(jax.random.key(0), jnp.array([0.25, 0.5]), 4)
       >>> g = prompts_gradient(jax.random.key(1), contexts.initial_weights(prompts), 2,
       ...                      prompts=prompts, estimator=estimators.get("maxpo"), group_size=4)
       >>> g.shape

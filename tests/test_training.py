@@ -99,7 +99,7 @@ def test_bandit_gradient_has_the_exact_mean_and_variance():
 
 
 def test_prompts_gradient_has_the_exact_mean():
-    prompts = contexts.make_prompts(jax.random.key(3), jnp.array([0.1, 0.4, 0.7]), 4, 2)
+    prompts = contexts.make_contextual_bandit(jax.random.key(3), jnp.array([0.1, 0.4, 0.7]), 4, 2)
     weights = 0.3 * jax.random.normal(jax.random.key(4), (prompts.features.shape[1], 4))
     k, num_draws = 2, 20_000
     draws = jax.jit(

@@ -74,6 +74,16 @@ def refuse_estimator(run: FrozenConfigDict, *, binary: bool, k: int | None = Non
     return first_call_error(estimator, run.group_size, k)
 
 
+def refuse_randomized(run: FrozenConfigDict) -> str:
+    """Why an estimator that draws random numbers is refused where groups are enumerated."""
+    if not resolve(run.estimator).randomized:
+        return ""
+    return (
+        f"estimator {run.estimator} is randomized, and enumeration knows no draws: measure it with "
+        "bandit_gradients"
+    )
+
+
 def refuse_training(run: FrozenConfigDict, *, updates_per_record: int) -> str:
     """Why the fields of training are refused."""
     return first(

@@ -70,10 +70,7 @@ def refuse(run: FrozenConfigDict) -> str:
         _bandits.refuse_problem(run),
         _common.refuse_estimator(run, binary=run.reward_family == "bernoulli"),
         _refuse_size(run),
-        f"estimator {run.estimator} is randomized, and enumeration knows no draws: measure it with "
-        "bandit_gradients"
-        if resolve(run.estimator).randomized
-        else "",
+        _common.refuse_randomized(run),
     )
 
 
@@ -82,8 +79,8 @@ def _refuse_size(run: FrozenConfigDict) -> str:
     if total <= exact.MAX_GROUPS:
         return ""
     return (
-        f"num_actions {run.num_actions} and group_size {run.group_size} make {total:,} groups, more "
-        f"than the {exact.MAX_GROUPS:,} that are enumerated; measure them with bandit_gradients"
+        f"num_actions {run.num_actions} and group_size {run.group_size} make {total:,} groups, "
+        f"more than the {exact.MAX_GROUPS:,} that are enumerated: use bandit_gradients"
     )
 
 

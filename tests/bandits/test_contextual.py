@@ -12,7 +12,7 @@ DIFFICULTIES = jnp.array([1e-4, 0.01, 0.5])
 
 @pytest.mark.parametrize("rank", [None, 2])
 def test_the_base_policy_succeeds_as_often_as_asked(rank):
-    prompts = contexts.make_prompts(jax.random.key(0), DIFFICULTIES, 8, rank)
+    prompts = contexts.make_contextual_bandit(jax.random.key(0), DIFFICULTIES, 8, rank)
     found = contexts.success_probabilities(prompts, contexts.initial_weights(prompts))
     np.testing.assert_allclose(found, DIFFICULTIES, rtol=1e-5)
     assert (np.asarray(prompts.correct).sum(axis=1) == 1).all()
@@ -21,14 +21,14 @@ def test_the_base_policy_succeeds_as_often_as_asked(rank):
 
 def test_a_table_moves_one_prompt_and_shared_weights_move_all():
     for rank, moved in ((None, [True, False, False]), (2, [True, True, True])):
-        prompts = contexts.make_prompts(jax.random.key(0), DIFFICULTIES, 8, rank)
+        prompts = contexts.make_contextual_bandit(jax.random.key(0), DIFFICULTIES, 8, rank)
         direction = prompts.features[0][:, None] * prompts.correct[0][None].astype(jnp.float32)
         change = contexts.success_probabilities(prompts, 0.5 * direction) - DIFFICULTIES
         assert (np.abs(change / DIFFICULTIES) > 1e-3).tolist() == moved
 
 
 def test_success_probabilities_are_the_softmax_at_the_right_answer():
-    prompts = contexts.make_prompts(jax.random.key(1), DIFFICULTIES, 5, 3)
+    prompts = contexts.make_contextual_bandit(jax.random.key(1), DIFFICULTIES, 5, 3)
     weights = jax.random.normal(jax.random.key(2), (3, 5))
     logits = np.asarray(prompts.base_logits, np.float64)
     logits = logits + np.asarray(prompts.features, np.float64) @ np.asarray(weights, np.float64)
@@ -44,4 +44,4 @@ def test_graded_probabilities_are_evenly_spaced_in_their_logarithm():
 
 def test_one_answer_is_refused():
     with pytest.raises(ValueError, match="at least 2 answers"):
-        contexts.make_prompts(jax.random.key(0), DIFFICULTIES, 1)
+        contexts.make_contextual_bandit(jax.random.key(0), DIFFICULTIES, 1)
