@@ -100,7 +100,7 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
         found.append(
             Finding(
                 "adam_variance",
-                f"{name} within a factor of 1.5",
+                f"{labels.short(name)} within a factor of 1.5",
                 f"{style.plain_label(name)}: the mean proxy is within a factor of 1.5 of the mean "
                 "true variance after training",
                 f"ratio {ratio:.3f}, 95% interval [{low:.3f}, {high:.3f}]",

@@ -107,7 +107,7 @@ def _reaches_more(final: xr.DataArray, first: str, second: str, target: str) -> 
             verdicts.append(bootstrap_interval(a - b, statistic=np.mean).low > 0)
     return Finding(
         "bandit_learning",
-        f"{first} above {second} in {target}",
+        f"{labels.short(first)} above {labels.short(second)} in {target}",
         f"{_label(first)} reaches a larger {target} than {_label(second)}, on every instance",
         "; ".join(measured),
         bool(verdicts) and all(verdicts),

@@ -101,7 +101,7 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
             found.append(
                 Finding(
                     "estimation_error",
-                    str(name),
+                    labels.short(str(name)),
                     f"{style.plain_label(str(name))} is unbiased: its error falls as N^(-1/2)"
                     if unbiased
                     else f"{style.plain_label(str(name))} is biased: its error levels off at its "

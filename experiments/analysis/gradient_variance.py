@@ -144,7 +144,7 @@ def _maxpo_below(dataset: xr.Dataset, rival: str) -> Finding:
     ratios = _Ratios(large, "maxpo", rival)
     label = style.plain_label(rival)
     return _finding(
-        f"maxpo_below_{label.lower()}",
+        f"maxpo_below_{labels.short(rival)}",
         f"MaxPO has a lower variance than {label} for n >= 8 at {_setting(dataset)}, every family",
         f"MaxPO / {label}: {ratios.span()}",
         bool((ratios.high < 1).all()),

@@ -102,7 +102,7 @@ def _own_k_is_best(share: xr.DataArray, name: str) -> Finding:
     own = [(k, b) for k, b in pairs if k in mean.training_k]
     return Finding(
         "k_sensitivity",
-        f"{name}: own k is best",
+        f"{labels.short(name)}: own k is best",
         f"{style.plain_label(name)}: J_k is largest after training with K = k, for every k that "
         "was trained for",
         "best K " + ", ".join(f"{b} for k = {k}" for k, b in pairs),
@@ -122,7 +122,7 @@ def _above(share: xr.DataArray, rival: str) -> Finding:
         measured.append(f"{maxpo.mean():.3f} against {other.mean():.3f} at k = {k}")
     return Finding(
         "k_sensitivity",
-        f"maxpo above {style.plain_label(rival).lower()}",
+        f"maxpo above {labels.short(rival)}",
         f"MaxPO reaches a larger J_k than {style.plain_label(rival)} at every k, each at its best "
         "training K",
         f"larger at k in {wins}; shares of the optimum {', '.join(measured)}",

@@ -31,6 +31,16 @@ def added(names: list[str]) -> list[str]:
     return [name for name in names if ":" in name]
 
 
+def short(name: str) -> str:
+    """The name of an estimator, of a function its own name alone.
+
+    Example:
+      >>> short("maxpo"), short("mine.py:half_baseline")
+      ('maxpo', 'half_baseline')
+    """
+    return name.rpartition(":")[2]
+
+
 def defined(values: xr.DataArray) -> list[str]:
     """The estimators with a value everywhere."""
     others = [dim for dim in values.dims if dim != "estimator"]

@@ -164,7 +164,7 @@ def _above(dataset: xr.Dataset, other: str, k: int) -> Finding:
         verdicts.append(bootstrap_interval(a - b, statistic=np.mean).low > 0)
     return Finding(
         "pass_at_k",
-        f"maxpo above {style.plain_label(other).lower()} at k = {k}",
+        f"maxpo above {labels.short(other)} at k = {k}",
         f"MaxPO has a larger pass@{k} over all prompts than {style.plain_label(other)}, with "
         "either policy",
         "; ".join(measured),
@@ -181,7 +181,7 @@ def _widens(dataset: xr.Dataset, name: str) -> Finding:
         verdicts.append(bootstrap_interval(up - down, statistic=np.mean).low > 0)
     return Finding(
         "pass_at_k",
-        f"{name} widens support",
+        f"{labels.short(name)} widens support",
         f"{style.plain_label(name)} makes more prompts solvable within {MOST_TRIES} tries than it "
         "makes unsolvable, with either policy",
         f"of {dataset.sizes['prompt']} prompts, {'; '.join(measured)}",
