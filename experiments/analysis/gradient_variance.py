@@ -223,11 +223,12 @@ def _agrees_with_enumeration(dataset: xr.Dataset) -> Finding:
     ratio = (dataset.variance_by_size / truth).transpose("seed", ...)
     p_values = stats.ttest_1samp(ratio.values, 1.0, axis=0).pvalue
     corrected = min(1.0, float(p_values.min()) * p_values.size)
-    deviation = float(np.abs(ratio.mean("seed") - 1).max())
+    # The median: where a variance is next to nothing, rounding can make its ratio anything.
+    deviation = float(np.abs(ratio.median("seed") - 1).max())
     return _finding(
         "agrees_with_enumeration",
         "the sampled variances are those of exact enumeration (1% level, Bonferroni-corrected)",
-        f"n in {truth.num_actions.values.tolist()}: mean ratio off by at most {deviation:.2%}, "
+        f"n in {truth.num_actions.values.tolist()}: median ratio off by at most {deviation:.2%}, "
         f"smallest corrected p = {corrected:.2f}",
         corrected > 0.01,
     )

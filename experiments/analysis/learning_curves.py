@@ -33,6 +33,12 @@ def tune(dataset: xr.Dataset, objective: xr.DataArray, num_tuning_seeds: int) ->
     return kept
 
 
+def first_update(reached: xr.DataArray) -> xr.DataArray:
+    """The first update of each run at which something is true; NaN where it never is."""
+    updates = reached["update"].where(reached)
+    return updates.min("update").astype(np.float32)
+
+
 def check_tuning(config: ConfigDict) -> None:
     """Refuse a number of tuning seeds that leaves none to choose by, or none to show.
 

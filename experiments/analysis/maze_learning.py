@@ -1,14 +1,20 @@
-"""Figure, claims and caption of the learning curves in the maze, from the stored data alone."""
+"""Learning curves of every estimator in the biased maze, beside the exact optima."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from ml_collections import ConfigDict
 
+from experiments.analysis import labels
+from experiments.analysis.learning_curves import first_update
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.common.statistics import bootstrap_interval
+from experiments.engine.figure import Figure
 
 NAME = "maze_learning"
 PANELS = {
@@ -22,6 +28,70 @@ COLLAPSED = 0.98  # probability of action 1 above which a policy has settled on 
 PROB_TOLERANCE = 0.01
 RIVALS = ("ei", "pkpo_sloo", "zscore_maxpo")
 NUM_POINTS = 40  # of a curve that are drawn
+
+
+CURVES = {
+    "mean_return": "mean return, moving average over 10 updates",
+    "best_return": "best return of a group, moving average over 10 updates",
+    "prob": "probability of action 1, mean over states",
+    "entropy": "entropy of the policy in nats, mean over states",
+    "gradient_variance": "trace of the covariance of the gradient estimate",
+}
+OPTIMA = {
+    "value": "exact largest J_K of the policy class",
+    "prob": "probability of action 1 of the policy with the largest J_K",
+    "mean_return": "exact J_1 of the policy with the largest J_K",
+    "best_return": "exact expected best return of a group at the largest J_K",
+    "entropy": "entropy in nats of the policy with the largest J_K",
+}
+LONG_NAMES = {
+    **CURVES,
+    **{f"{name}_low": f"low end of the 95% interval: {CURVES[name]}" for name in CURVES},
+    **{f"{name}_high": f"high end of the 95% interval: {CURVES[name]}" for name in CURVES},
+    **{f"final_{name}": f"last tenth of training: {CURVES[name]}" for name in CURVES},
+    **{f"optimal_{name}": OPTIMA[name] for name in OPTIMA},
+    "final_value": "exact J_K of the policy, mean over the last tenth of training",
+    "updates_to_threshold": "updates until the exact J_K is this share of its largest value; "
+    "missing where never",
+}
+THRESHOLDS = (0.9, 0.99)  # of the exact optimum
+LAST_SHARE = 0.1  # of the updates, over which final values are averaged
+
+
+def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Curves at few updates, final values of each run, and the exact optima."""
+    runs = [
+        grids[name][[*CURVES, "max_at_k"]].astype(np.float32) for name in ("by_k", "first_moment")
+    ]
+    runs = runs[0].combine_first(runs[1])
+    names = dict.fromkeys([*labels.estimators(grids["first_moment"]), *labels.estimators(runs)])
+    runs = runs.sel(estimator=list(names))
+    optima = grids["optimum"].rename({name: f"optimal_{name}" for name in OPTIMA})
+    dataset = _means(runs[list(CURVES)])
+    last = runs.isel(update=slice(-max(1, round(LAST_SHARE * runs.sizes["update"])), None))
+    for name in CURVES:
+        dataset[f"final_{name}"] = last[name].mean("update", skipna=False)
+    dataset["final_value"] = last.max_at_k.mean("update", skipna=False)
+    goals = optima.optimal_value * xr.DataArray(
+        list(THRESHOLDS), dims="threshold", coords={"threshold": list(THRESHOLDS)}
+    )
+    dataset["updates_to_threshold"] = first_update(runs.max_at_k >= goals)
+    return labels.label(dataset.merge(optima[[f"optimal_{name}" for name in OPTIMA]]), LONG_NAMES)
+
+
+def _means(curves: xr.Dataset) -> xr.Dataset:
+    """Mean and interval over seeds, at updates that are evenly spaced in log."""
+    spaced = np.geomspace(1, curves.sizes["update"], NUM_POINTS).round().astype(int) - 1
+    curves = curves.isel(update=np.unique(spaced))
+    means = curves.mean("seed", skipna=False)
+    for name in CURVES:
+        interval = bootstrap_interval(
+            curves[name].transpose("seed", *means[name].dims).values, axis=0, statistic=np.mean
+        )
+        for end in ("low", "high"):
+            values = getattr(interval, end).astype(np.float32)
+            means[f"{name}_{end}"] = means[name].copy(data=values)
+    return means
 
 
 def _shown(dataset: xr.Dataset) -> xr.Dataset:
@@ -52,22 +122,17 @@ def draw(dataset: xr.Dataset) -> Drawing:
 
 def _draw_curves(ax: Axes, shown: xr.Dataset, metric: str, k: int) -> None:
     updates = shown["update"].values
-    spaced = np.geomspace(1, updates.size, NUM_POINTS).round().astype(int) - 1
-    points = np.unique(spaced)
     names = sorted(shown.estimator.values, key=lambda name: name == "maxpo")  # MaxPO on top
     for name in names:
         own_k = k if _runs_at(shown, name, k) else 1
         if not _runs_at(shown, name, own_k):
             continue
-        chosen = shown.sel(estimator=name, k=own_k).isel(update=points)
-        curve, margin = chosen[metric].values, chosen[f"{metric}_margin"].values
-        low = curve - margin
+        chosen = shown.sel(estimator=name, k=own_k)
+        curve, low, high = (chosen[f"{metric}{end}"].values for end in ("", "_low", "_high"))
         if metric == "gradient_variance":
             curve = np.where(curve > 0, curve, np.nan)
             low = np.maximum(low, curve / 10)  # the axis is logarithmic
-        style.curve_with_interval(
-            ax, updates[points], curve, low, curve + margin, str(name), markevery=5
-        )
+        style.curve_with_interval(ax, updates, curve, low, high, str(name), markevery=5)
 
 
 def _runs_at(dataset: xr.Dataset, name: str, k: int) -> bool:
@@ -92,7 +157,8 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
     names = [str(name) for name in dataset.estimator.values]
     found = [_collapse(dataset, shown)] if "rloo" in names else []
     found += [_keeps_optimum(shown, name) for name in names if _ks_of(shown, name)]
-    rivals = [rival for rival in RIVALS if rival in names and "maxpo" in names]
+    rivals = [rival for rival in (*RIVALS, *labels.added(names)) if rival in names]
+    rivals = [rival for rival in rivals if "maxpo" in names and _ks_of(shown, rival)]
     for rival in rivals:
         found += [_ends_higher(shown, rival), _varies_less(shown, rival), _faster(dataset, rival)]
     return found
@@ -109,13 +175,8 @@ def _mean_with_interval(values: np.ndarray, digits: int = 3) -> tuple[float, str
     return mean, f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def _plain(name: str) -> str:
-    """The name of an estimator in text without formulas."""
-    return {"pkpo_sloo": "PKPO s_loo"}.get(name, style.estimator_style(name).label)
-
-
 def _collapse(dataset: xr.Dataset, shown: xr.Dataset) -> Finding:
-    path = stored_config(dataset).path
+    path = stored_config(dataset).run.path
     first_turn = len(path) - len(path.lstrip(path[0]))
     rloo = shown.sel(estimator="rloo", k=1)
     prob, prob_text = _mean_with_interval(rloo.final_prob.values)
@@ -141,8 +202,8 @@ def _keeps_optimum(shown: xr.Dataset, name: str) -> Finding:
         kept.append(abs(prob - exact) <= PROB_TOLERANCE)
     return Finding(
         NAME,
-        f"{name}_keeps_optimum",
-        f"{_plain(name)} keeps the probability of action 1 within {PROB_TOLERANCE} of the exact "
+        f"{labels.short(name)}_keeps_optimum",
+        f"{style.plain_label(name)} keeps the probability of action 1 within {PROB_TOLERANCE} of the exact "
         "optimum of J_K",
         "; ".join(texts),
         all(kept),
@@ -158,8 +219,8 @@ def _ends_higher(shown: xr.Dataset, rival: str) -> Finding:
         higher.append(bootstrap_interval(gain, statistic=np.mean).low > 0)
     return Finding(
         NAME,
-        f"maxpo_value_above_{rival}",
-        f"MaxPO ends with a larger exact J_K than {_plain(rival)} at every K, at the same rate",
+        f"maxpo_value_above_{labels.short(rival)}",
+        f"MaxPO ends with a larger exact J_K than {style.plain_label(rival)} at every K, at the same rate",
         "difference, " + "; ".join(texts),
         all(higher),
     )
@@ -179,8 +240,8 @@ def _varies_less(shown: xr.Dataset, rival: str) -> Finding:
         lower.append(high < 0)
     return Finding(
         NAME,
-        f"maxpo_variance_below_{rival}",
-        f"the gradient of MaxPO varies less than that of {_plain(rival)} at every K, in the last "
+        f"maxpo_variance_below_{labels.short(rival)}",
+        f"the gradient of MaxPO varies less than that of {style.plain_label(rival)} at every K, in the last "
         "tenth of training at the same rate",
         "ratio of variances, " + "; ".join(texts),
         all(lower),
@@ -195,7 +256,7 @@ def _updates(dataset: xr.Dataset, name: str, k: int, threshold: float) -> np.nda
     """
     updates = dataset.updates_to_threshold.sel(estimator=name, k=k, threshold=threshold)
     slowest = updates.sel(learning_rate=dataset.learning_rate.min())
-    return slowest.fillna(stored_config(dataset).num_updates).values
+    return slowest.fillna(stored_config(dataset).run.num_updates).values
 
 
 def _faster(dataset: xr.Dataset, rival: str) -> Finding:
@@ -213,8 +274,8 @@ def _faster(dataset: xr.Dataset, rival: str) -> Finding:
                 faster.append(high < 0)
     return Finding(
         NAME,
-        f"maxpo_faster_than_{rival}",
-        f"MaxPO reaches 90% of the optimum of J_K in fewer updates than {_plain(rival)} at every "
+        f"maxpo_faster_than_{labels.short(rival)}",
+        f"MaxPO reaches 90% of the optimum of J_K in fewer updates than {style.plain_label(rival)} at every "
         f"K, at the learning rate {float(dataset.learning_rate.min()):g}",
         "updates to " + "; ".join(texts),
         all(faster),
@@ -224,19 +285,46 @@ def _faster(dataset: xr.Dataset, rival: str) -> Finding:
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
+    run = config.run
     optima = "; ".join(
         f"K = {int(k)}: p = {float(dataset.optimal_prob.sel(k=k)):.3f}, "
         f"J_K = {float(dataset.optimal_value.sel(k=k)):.3f}"
         for k in dataset.k.values
     )
     return (
-        f"Learning in the biased maze with correct path {config.path}: {config.policy} policy, "
-        f"groups of B = {config.group_size} episodes, learning rate "
-        f"{config.shown_learning_rate:g}. Curves: mean over {config.num_seeds} seeds and its 95% "
-        f"interval; returns are moving averages over 10 updates; entropy in nats; the variance of "
-        f"the gradient g comes from {config.variance_groups} further groups at the policy of the "
-        f"moment. Estimators of J_1 "
+        f"Learning in the biased maze with correct path {run.path}: {run.policy} policy, "
+        f"groups of B = {run.group_size} episodes, learning rate "
+        f"{config.shown_learning_rate:g}. Curves: mean over {dataset.sizes['seed']} seeds and its "
+        f"95% bootstrap interval; returns are moving averages over 10 updates; entropy in nats; "
+        f"the variance of the gradient g comes from {run.variance_groups} further groups at the "
+        f"policy of the moment. Estimators of J_1 "
         f"(RLOO, GRPO) are the same in every column. Dashed: the exact optimum of J_1 (black) and "
         f"of J_K (gray) over the policy class ({optima}), and what the policy that attains it "
         f"gives."
     )
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse a shown learning rate at which nothing is trained, and variances of one group."""
+    for name in ("first_moment", "by_k"):
+        rates = config.grid[name].learning_rate
+        if config.shown_learning_rate not in rates:
+            raise ValueError(
+                f"shown_learning_rate is {config.shown_learning_rate}; it must be one of {rates}"
+            )
+    if config.run.variance_groups < 2:
+        raise ValueError("variance_groups must be at least 2: the variance is shown")
+    if config.grid.optimum.k != config.grid.by_k.k:
+        raise ValueError("the optima are those of the K of training: grid.optimum.k must be by_k's")
+
+
+FIGURE = Figure(
+    name="maze_learning",
+    question="Who settles on one action in the biased maze, and who keeps looking?",
+    grids={"first_moment": "maze_training", "by_k": "maze_training", "optimum": "maze_optimum"},
+    summarize=summarize,
+    draw=draw,
+    findings=findings,
+    caption=caption,
+    check=check,
+)

@@ -1,30 +1,57 @@
-"""Figure, claims and caption of the scaling with depth, from the stored data alone."""
+"""Updates until the goal is reached with probability one half, as mazes grow deeper."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from ml_collections import ConfigDict
 
+from experiments.analysis import labels
+from experiments.analysis.learning_curves import first_update
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.common.statistics import bootstrap_interval
+from experiments.engine.figure import Figure
 
 NAME = "maze_scaling"
 RIVALS = ("rloo", "grpo", "ei", "pkpo_sloo", "zscore_maxpo")
+GOAL_PROBABILITY = 0.5
+LONG_NAMES = {
+    "updates_to_goal": "updates until the exact probability to reach the goal is one half; "
+    "missing where never",
+    "final_goal_probability": "exact probability to reach the goal after the last update",
+}
+
+
+def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Updates and final probabilities [estimator, k, depth, bias, seed]."""
+    of_grids = []
+    for name in ("first_moment", "by_k"):
+        goal = grids[name].goal_probability
+        reached = first_update(goal >= GOAL_PROBABILITY)
+        final = goal.isel(update=-1, drop=True).astype(np.float32)
+        values = {"updates_to_goal": reached, "final_goal_probability": final}
+        of_grids.append(xr.Dataset(values))
+    names = dict.fromkeys(name for of_grid in of_grids for name in labels.estimators(of_grid))
+    dataset = of_grids[1].combine_first(of_grids[0]).sel(estimator=list(names))
+    dataset = dataset.transpose("estimator", "k", "depth", "bias", "seed")
+    return labels.label(dataset, LONG_NAMES)
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
     """One row per bias, one column per K; the estimators of J_1 stand in every column."""
     config = stored_config(dataset)
-    biases, ks = dataset.bias.values, list(config.ks)
+    biases, ks = dataset.bias.values, config.grid.by_k.k
     figure, axes = style.grid_of_panels(
         len(biases), len(ks), panel_width=2.1, panel_height=1.5, sharex=True, sharey=True
     )
     for row, bias in enumerate(biases):
         for column, k in enumerate(ks):
             ax = axes[row, column]
-            _draw_panel(ax, dataset.sel(bias=bias), int(k), config.num_updates)
+            _draw_panel(ax, dataset.sel(bias=bias), int(k), config.run.num_updates)
             style.panel_title(ax, f"bias {bias:g}, $K = {k}$")
         axes[row, 0].set_ylabel("updates to the goal")
     for ax in axes[-1]:
@@ -82,18 +109,14 @@ def _deepest(dataset: xr.Dataset, name: str, k: int, bias: float) -> int:
     return int(depths.max()) if depths.size else 0
 
 
-def _plain(name: str) -> str:
-    """The name of an estimator in text without formulas."""
-    return {"pkpo_sloo": "PKPO s_loo"}.get(name, style.estimator_style(name).label)
-
-
 def findings(dataset: xr.Dataset) -> list[Finding]:
     """Where learning stops, and how MaxPO compares with RLOO and with its rivals at each K."""
-    names = [str(name) for name in dataset.estimator.values]
+    known = dataset.final_goal_probability.notnull().any(["k", "depth", "bias", "seed"])
+    names = labels.estimators(dataset.isel(estimator=known.values))
     if "maxpo" not in names:
         return []
     found = [_deeper_than(dataset, rival) for rival in names if rival != "maxpo"]
-    rivals = [rival for rival in RIVALS if rival in names]
+    rivals = [rival for rival in (*RIVALS, *labels.added(names)) if rival in names]
     return found + [_faster_than(dataset, rival) for rival in rivals]
 
 
@@ -104,7 +127,7 @@ def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
             _deepest(dataset, "maxpo", k, bias),
             _deepest(dataset, rival, k, bias),
         )
-        for k in config.ks
+        for k in config.grid.by_k.k
         for bias in dataset.bias.values
     }
     text = "; ".join(
@@ -113,9 +136,9 @@ def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
     )
     return Finding(
         NAME,
-        f"maxpo_as_deep_as_{rival}",
-        f"MaxPO learns mazes at least as deep as {_plain(rival)} does within "
-        f"{config.num_updates} updates, at every K and bias",
+        f"maxpo_as_deep_as_{labels.short(rival)}",
+        f"MaxPO learns mazes at least as deep as {style.plain_label(rival)} does within "
+        f"{config.run.num_updates} updates, at every K and bias",
         f"deepest learned, {text}",
         all(ours >= theirs for ours, theirs in depths.values()),
     )
@@ -124,7 +147,7 @@ def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
 def _faster_than(dataset: xr.Dataset, rival: str) -> Finding:
     """The updates in the mazes that are learned by both, MaxPO over the rival, at each K."""
     texts, faster = [], []
-    for k in stored_config(dataset).ks:
+    for k in stored_config(dataset).grid.by_k.k:
         ours, theirs = _updates(dataset, "maxpo", k), _updates(dataset, rival, k)
         if ours is None or theirs is None:
             continue
@@ -140,8 +163,8 @@ def _faster_than(dataset: xr.Dataset, rival: str) -> Finding:
         faster.append(bool(high < 0))
     return Finding(
         NAME,
-        f"maxpo_faster_than_{rival}",
-        f"MaxPO needs fewer updates than {_plain(rival)} in the mazes that both learn, at every K",
+        f"maxpo_faster_than_{labels.short(rival)}",
+        f"MaxPO needs fewer updates than {style.plain_label(rival)} in the mazes that both learn, at every K",
         f"geometric mean of the ratio, {'; '.join(texts)}",
         all(faster),
     )
@@ -149,15 +172,34 @@ def _faster_than(dataset: xr.Dataset, rival: str) -> Finding:
 
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
-    config = stored_config(dataset)
+    run = stored_config(dataset).run
+    prob = 1 / (1 + np.exp(-run.initial_logit))
     return (
         f"Updates until the exact probability to reach the goal is one half, in random mazes of "
         f"growing depth whose correct path takes action 1 in a share (the bias) of its steps. "
-        f"{config.policy.capitalize()} policy that begins with probability {config.initial_prob:g} "
-        f"of action 1 in every state, groups of B = {config.group_size}, learning rate "
-        f"{config.learning_rate:g}. Lines: medians over {config.num_seeds} seeds, each with a maze "
-        f"of its own; shaded: from the fastest to the slowest. Open markers on the dotted line: "
-        f"most seeds have not got there in {config.num_updates} updates. Estimators of J_1 are "
+        f"{run.policy.capitalize()} policy that begins with probability {prob:.2g} "
+        f"of action 1 in every state, groups of B = {run.group_size}, learning rate "
+        f"{run.learning_rate:g}. Lines: medians over {dataset.sizes['seed']} seeds, each with a "
+        f"maze of its own; shaded: from the fastest to the slowest. Open markers on the dotted "
+        f"line: most seeds have not got there in {run.num_updates} updates. Estimators of J_1 are "
         f"the same in every column. A policy with one logit is left out: where the path turns, it "
         f"reaches the goal with probability 1/4 at most."
     )
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse a maze that is not random, whose depth would not grow."""
+    if config.run.path != "random":
+        raise ValueError(f"path is {config.run.path!r}; depths grow in random mazes: path='random'")
+
+
+FIGURE = Figure(
+    name="maze_scaling",
+    question="How many updates does it take to find the goal of a deeper maze?",
+    grids={"first_moment": "maze_training", "by_k": "maze_training"},
+    summarize=summarize,
+    draw=draw,
+    findings=findings,
+    caption=caption,
+    check=check,
+)
