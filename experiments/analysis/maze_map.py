@@ -102,7 +102,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     maps = [_of_length(dataset, length) for length in lengths]
     widest = max(int(one.col.max()) for one in maps) + 2
     heights = [int(one.row.max()) + 2 for one in maps]
-    figure = Figure(
+    figure = Drawing(
         figsize=(INCHES_PER_CELL * widest, INCHES_PER_CELL * sum(heights) + 0.35 * len(maps))
     )
     axes = figure.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
