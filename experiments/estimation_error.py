@@ -158,7 +158,7 @@ def combine(config: ConfigDict, pieces: dict[str, xr.Dataset]) -> xr.Dataset:
 def is_unbiased(name: str) -> bool:
     """Whether the estimator is registered as unbiased for grad J_K."""
     estimator = estimators.get(name)
-    return estimator.unbiased and estimator.target == "J_K"
+    return bool(estimator.unbiased) and estimator.target == "J_K"
 
 
 EXPERIMENT = experiment.Experiment(

@@ -6,6 +6,7 @@ groups, the same for every estimator.
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +102,7 @@ def _running_means(
             return means + (fresh - means) / (block + 1).astype(means.dtype)
 
         def up_to(
-            carry: tuple[jax.Array, jax.Array], stop: jax.Array, add_block=add_block
+            carry: tuple[jax.Array, jax.Array], stop: jax.Array, add_block: Any = add_block
         ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
             block, means = carry
             means = jax.lax.fori_loop(block, stop, add_block, means)

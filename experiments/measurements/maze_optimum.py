@@ -19,7 +19,7 @@ def compute(run: FrozenConfigDict, seeds: np.ndarray) -> Mapping[str, np.ndarray
     if run.policy != "stateless":  # whoever can tell states apart walks to the goal
         value = exact.tabular_optimum(maze)
         share = run.path.count("1") / len(run.path)
-        values = (value, share, value, value, 0.0)
+        values = [value, share, value, value, 0.0]
     else:
         best = exact.stateless_optimum(maze, run.k)
         num_steps = int(maze.max_steps)
@@ -29,7 +29,7 @@ def compute(run: FrozenConfigDict, seeds: np.ndarray) -> Mapping[str, np.ndarray
                 float(exact.max_at_k(maze, probs, size, num_steps)) for size in (1, run.group_size)
             ]
         entropy = float(stats.entropy([best.prob, 1 - best.prob]))
-        values = (best.value, best.prob, *returns, entropy)
+        values = [best.value, best.prob, *returns, entropy]
     return {name: np.array([value]) for name, value in zip(OUTPUTS, values, strict=True)}
 
 

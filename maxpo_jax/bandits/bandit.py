@@ -243,9 +243,11 @@ def pay(bandit: Bandit, actions: jax.Array, luck: Luck) -> jax.Array:
       [2.0, 1.0]
     """
     rewards = bandit.rewards[actions]
-    if bandit.success_probs is not None:
+    if bandit.success_probs is not None and luck.success is not None:
         rewards = jnp.where(luck.success < bandit.success_probs[actions], rewards, 0)
-    return rewards if bandit.noise is None else rewards + bandit.noise * luck.noise
+    if bandit.noise is not None and luck.noise is not None:
+        rewards = rewards + bandit.noise * luck.noise
+    return rewards
 
 
 def reward_distribution(bandit: Bandit, probs: jax.Array) -> tuple[jax.Array, jax.Array]:
