@@ -1,5 +1,6 @@
 """Command lines: parsed, recorded without private paths, and answered with one line on mistakes."""
 
+import os
 import re
 import shlex
 import sys
@@ -9,6 +10,7 @@ from typing import NoReturn
 
 from absl import flags
 
+from experiments.common import early_interrupt
 from experiments.common.configuration import MODES, PROJECT_ROOT
 from experiments.common.errors import UserError
 
@@ -22,9 +24,7 @@ def common_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_boolean("help", False, "Show this help.", flag_values=values)
     flags.DEFINE_enum("mode", "full", MODES, "Size of the run.", flag_values=values)
-    flags.DEFINE_string(
-        "out_dir", None, "Folder of the results, one folder in it each.", flag_values=values
-    )
+    flags.DEFINE_string("out_dir", None, "Folder of the results.", flag_values=values)
     flags.DEFINE_boolean(
         "force", False, "Compute again what is stored already.", flag_values=values
     )
@@ -54,6 +54,45 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     overrides = [argument for argument in arguments if CONFIG_FIELD.match(argument)]
     others = [argument for argument in arguments if not CONFIG_FIELD.match(argument)]
     return overrides, others
+
+
+def split_fields(
+    arguments: Sequence[str], flag_names: Sequence[str]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Separate flags of the form `--grid.field=value` or `--grid.field value` from the others.
+
+    Args:
+      arguments: the arguments.
+      flag_names: the names before the dot.
+
+    Returns:
+      The value by field, by the name of the flag; and the other arguments.
+
+    Raises:
+      UserError: if a flag has no value, or is given twice.
+
+    Example:
+      >>> split_fields(["maze", "--grid.k=2,4"], ["grid", "run"])
+      ({'grid': {'k': '2,4'}, 'run': {}}, ['maze'])
+    """
+    found: dict[str, dict[str, str]] = {name: {} for name in flag_names}
+    others: list[str] = []
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
+        name, dot, field = argument.lstrip("-").partition(".")
+        if not (argument.startswith("-") and dot and name in found):
+            others.append(argument)
+            continue
+        field, equals, value = field.partition("=")
+        if not equals:
+            if not remaining or remaining[0].startswith("--"):
+                raise UserError(f"{argument} is not understood: write {argument}=VALUE")
+            value = remaining.pop(0)
+        if field in found[name]:
+            raise UserError(f"--{name}.{field} is given twice: keep one of them")
+        found[name][field] = value
+    return found, others
 
 
 def command(module: str, arguments: Sequence[str]) -> str:
@@ -88,14 +127,28 @@ def without_flags(arguments: Sequence[str], *names: str) -> list[str]:
 def run_guarded(body: Callable[[], int], after_interrupt: Callable[[], str]) -> NoReturn:
     """Run a command and exit with its status; mistakes and Ctrl-C give one line, no traceback."""
     try:
+        early_interrupt.hand_over()
         status = body()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = USER_ERROR
     except KeyboardInterrupt:
-        print(f"\ninterrupted: {after_interrupt()}", file=sys.stderr)
+        with early_interrupt.ignored():
+            print(f"\ninterrupted: {after_interrupt()}", file=sys.stderr)
         status = INTERRUPTED
     sys.exit(status)
+
+
+def leave(main: Callable[[], None]) -> None:
+    """Run a command and leave the process; after Ctrl-C at once, whatever its threads compute."""
+    try:
+        main()
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if end.code == INTERRUPTED:
+            os._exit(INTERRUPTED)
+        raise
 
 
 def _public(argument: str) -> str:

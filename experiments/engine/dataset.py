@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from experiments.engine.plan import Plan
 from experiments.engine.store import Group, Store
 
 EVALUATION_K = "evaluation_k"
+SPACING = "spacing"  # attribute of a swept field whose values are even in log
 SELECTION = re.compile(r"(?P<output>\w+)(\[(?P<at>[^\]]*)\])?")
 
 
@@ -42,7 +43,7 @@ def merged(plan: Plan, store: Store) -> xr.Dataset:
         found = [None if row is None else row[name] for row in rows]
         values = _stacked(found, len(output.dims))
         dataset[name] = xr.DataArray(
-            values.reshape(*shape, *values.shape[1:]),
+            values.reshape((*shape, *values.shape[1:])),
             dims=(*names, *output.dims),
             attrs={"long_name": output.long_name, "units": output.units},
         )
@@ -97,10 +98,22 @@ def score(values: xr.DataArray, axes: Sequence[str]) -> xr.DataArray:
     return last.assign_attrs(values.attrs)
 
 
-def axis_names(plan_or_dataset: xr.Dataset, measurement: Measurement) -> list[str]:
+def axis_names(dataset: xr.Dataset, measurement: Measurement) -> list[str]:
     """The axes among the dimensions of a merged dataset, in order."""
     own = {dim for output in measurement.outputs.values() for dim in output.dims}
-    return [str(dim) for dim in plan_or_dataset.dims if dim not in own]
+    return [str(dim) for dim in dataset.dims if dim not in own]
+
+
+def blank_outputs(measurement: Measurement, fields: Mapping[str, Any]) -> xr.Dataset:
+    """The outputs of one run with their dimensions and coordinates, all zero."""
+    run = FrozenConfigDict({name: value for name, value in fields.items() if name != SEED})
+    found = measurement.coordinates(run).items()
+    coordinates = {dim: np.asarray(values) for dim, values in found}
+    outputs = {
+        name: (output.dims, np.zeros([len(coordinates.get(dim, [0])) for dim in output.dims]))
+        for name, output in measurement.outputs.items()
+    }
+    return xr.Dataset(outputs, coords={dim: (dim, v) for dim, v in coordinates.items()})
 
 
 def runs_table(dataset: xr.Dataset, measurement: Measurement) -> bytes:
@@ -146,13 +159,14 @@ def _rows(plan: Plan, store: Store) -> list[dict[str, np.ndarray] | None]:
     return rows
 
 
-def _axis_coordinates(axes: Sequence[Axis]) -> dict[str, tuple[str, np.ndarray]]:
-    coordinates = {}
+def _axis_coordinates(axes: Sequence[Axis]) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+    coordinates: dict[str, tuple[str, np.ndarray, dict[str, str]]] = {}
     for axis in axes:
         if axis.name in (ZIPPED, SAMPLE):
-            coordinates[axis.name] = (axis.name, np.arange(len(axis.settings)))
+            coordinates[axis.name] = (axis.name, np.arange(len(axis.settings)), {})
         for field in axis.fields:
-            coordinates[field] = (axis.name, np.array(axis.values(field)))
+            attributes = {SPACING: "log"} if field in axis.log else {}
+            coordinates[field] = (axis.name, np.array(axis.values(field)), attributes)
     return coordinates
 
 
