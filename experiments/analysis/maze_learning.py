@@ -63,9 +63,8 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
     runs = [
         grids[name][[*CURVES, "max_at_k"]].astype(np.float32) for name in ("by_k", "first_moment")
     ]
-    runs = runs[0].combine_first(runs[1])
-    names = dict.fromkeys([*labels.estimators(grids["first_moment"]), *labels.estimators(runs)])
-    runs = runs.sel(estimator=list(names))
+    names = [name for of_grid in (runs[1], runs[0]) for name in labels.estimators(of_grid)]
+    runs = runs[0].combine_first(runs[1]).sel(estimator=list(dict.fromkeys(names)))
     optima = grids["optimum"].rename({name: f"optimal_{name}" for name in OPTIMA})
     dataset = _means(runs[list(CURVES)])
     last = runs.isel(update=slice(-max(1, round(LAST_SHARE * runs.sizes["update"])), None))
@@ -85,12 +84,11 @@ def _means(curves: xr.Dataset) -> xr.Dataset:
     curves = curves.isel(update=np.unique(spaced))
     means = curves.mean("seed", skipna=False)
     for name in CURVES:
-        interval = bootstrap_interval(
-            curves[name].transpose("seed", *means[name].dims).values, axis=0, statistic=np.mean
-        )
+        known = curves[name].fillna(0).transpose("seed", *means[name].dims)
+        interval = bootstrap_interval(known.values, axis=0, statistic=np.mean)
         for end in ("low", "high"):
-            values = getattr(interval, end).astype(np.float32)
-            means[f"{name}_{end}"] = means[name].copy(data=values)
+            values = means[name].copy(data=getattr(interval, end).astype(np.float32))
+            means[f"{name}_{end}"] = values.where(means[name].notnull())
     return means
 
 

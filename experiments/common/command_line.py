@@ -3,19 +3,17 @@
 import os
 import re
 import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from absl import flags
 
 from experiments.common import early_interrupt
 from experiments.common.configuration import MODES, PROJECT_ROOT
 from experiments.common.errors import UserError
+from experiments.common.guarded import USER_ERROR, run_guarded
 
-USER_ERROR = 2
-INTERRUPTED = 130
+SWITCHES = ("help", "force", "redraw")  # flags that take no value
 CONFIG_FIELD = re.compile(r"--?(no)?config\.")
 
 
@@ -117,38 +115,11 @@ def without_flags(arguments: Sequence[str], *names: str) -> list[str]:
     skip = False
     for argument in arguments:
         name, has_value, _ = argument.lstrip("-").partition("=")
-        is_dropped = argument.startswith("-") and name.removeprefix("no") in names
+        is_dropped = argument.startswith("-") and {name, name.removeprefix("no")} & {*names}
         if not (skip or is_dropped):
             kept.append(argument)
-        skip = is_dropped and not has_value and name == "out_dir"
+        skip = is_dropped and not has_value and name.removeprefix("no") not in SWITCHES
     return kept
-
-
-def run_guarded(body: Callable[[], int], after_interrupt: Callable[[], str]) -> NoReturn:
-    """Run a command and exit with its status; mistakes and Ctrl-C give one line, no traceback."""
-    try:
-        early_interrupt.hand_over()
-        status = body()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = USER_ERROR
-    except KeyboardInterrupt:
-        with early_interrupt.ignored():
-            print(f"\ninterrupted: {after_interrupt()}", file=sys.stderr)
-        status = INTERRUPTED
-    sys.exit(status)
-
-
-def leave(main: Callable[[], None]) -> None:
-    """Run a command and leave the process; after Ctrl-C at once, whatever its threads compute."""
-    try:
-        main()
-    except SystemExit as end:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if end.code == INTERRUPTED:
-            os._exit(INTERRUPTED)
-        raise
 
 
 def _public(argument: str) -> str:
