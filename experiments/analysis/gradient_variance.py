@@ -41,7 +41,10 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
 def draw(dataset: xr.Dataset) -> Drawing:
     """One row per reward family: variance against n, then against K for several n."""
     run, sizes = stored_config(dataset).run, dataset.num_actions_of_k_sweep.values
-    num_rows, num_columns = dataset.sizes["reward_family"], 1 + dataset.sizes["num_actions_of_k_sweep"]
+    num_rows, num_columns = (
+        dataset.sizes["reward_family"],
+        1 + dataset.sizes["num_actions_of_k_sweep"],
+    )
     figure, axes = style.grid_of_panels(
         num_rows, num_columns, panel_width=2.1, panel_height=1.65, sharex="col"
     )

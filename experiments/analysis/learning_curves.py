@@ -24,7 +24,11 @@ def tune(dataset: xr.Dataset, objective: xr.DataArray, num_tuning_seeds: int) ->
       The other seeds at the chosen learning rate, which is a variable of its own. Where no run is
       defined, it is NaN; one that diverged on a tuning seed is not chosen.
     """
-    tuning = objective.reset_coords(drop=True).isel(seed=slice(num_tuning_seeds)).mean("seed", skipna=False)
+    tuning = (
+        objective.reset_coords(drop=True)
+        .isel(seed=slice(num_tuning_seeds))
+        .mean("seed", skipna=False)
+    )
     best = tuning.fillna(-np.inf).argmax("learning_rate")
     kept = dataset.isel(seed=slice(num_tuning_seeds, None)).isel(learning_rate=best)
     kept = kept.reset_coords("learning_rate")

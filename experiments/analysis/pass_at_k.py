@@ -51,9 +51,7 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
     of_policies = []
     for runs in grids.values():
         objective = pass_at(runs.success_prob, np.array([config.run.k])).isel(k=0, drop=True)
-        tuned = tune(
-            runs[["success_prob"]], objective.mean("prompt"), config.num_tuning_seeds
-        )
+        tuned = tune(runs[["success_prob"]], objective.mean("prompt"), config.num_tuning_seeds)
         of_policies.append(tuned)
     dataset = xr.concat(of_policies, dim="policy", coords="minimal")
     dataset = dataset.transpose("policy", "estimator", "seed", "prompt").astype(np.float32)

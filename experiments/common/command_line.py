@@ -1,6 +1,5 @@
 """Command lines: parsed, recorded without private paths, and answered with one line on mistakes."""
 
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -8,10 +7,8 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.common import early_interrupt
 from experiments.common.configuration import MODES, PROJECT_ROOT
 from experiments.common.errors import UserError
-from experiments.common.guarded import USER_ERROR, run_guarded
 
 SWITCHES = ("help", "force", "redraw")  # flags that take no value
 CONFIG_FIELD = re.compile(r"--?(no)?config\.")

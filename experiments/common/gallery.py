@@ -45,9 +45,7 @@ Made by `{entry.manifest["command"]}` in {_duration(entry.manifest["wall_seconds
 
 
 def _findings_table(findings: Sequence[Finding]) -> str:
-    rows = [
-        f"| {cell(one.sentence)} | {cell(one.measured)} | {one.verdict} |" for one in findings
-    ]
+    rows = [f"| {cell(one.sentence)} | {cell(one.measured)} | {one.verdict} |" for one in findings]
     return "\n".join(["| finding | measured | verdict |", "|---|---|---|", *rows])
 
 

@@ -30,8 +30,11 @@ def run_guarded(body: Callable[[], int], after_interrupt: Callable[[], str]) -> 
     except OSError as error:
         if error.errno not in OF_DISK:
             raise
-        print(f"error: {error.strerror}: what is finished is kept; free some space, and repeat the "
-              "command", file=sys.stderr)
+        print(
+            f"error: {error.strerror}: what is finished is kept; free some space, and repeat the "
+            "command",
+            file=sys.stderr,
+        )
         status = USER_ERROR
     except KeyboardInterrupt:
         print(f"\ninterrupted: {after_interrupt()}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """The grids of a figure, computed through the store: plans, progress, and what is left out."""
 
-from collections.abc import Callable, Mapping
+import collections
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,9 +55,35 @@ def make_plans(figure: Figure, config: ConfigDict) -> Work:
     )
 
 
+class Result(NamedTuple):
+    """What the store has of the grids of a figure.
+
+    Attributes:
+      datasets: the results, by the name of the grid.
+      errors: by added estimator, the errors that it raised.
+    """
+
+    datasets: dict[str, xr.Dataset]
+    errors: dict[str, list[str]]
+
+
+def way_to_execute(workers: int, cluster: str | None) -> Execute:
+    """How chunks are computed: in this process, by worker processes, or by a cluster."""
+    if not workers and not cluster:
+        return execution.execute
+    from experiments.engine.cluster import way_to_execute as elsewhere  # Dask comes with it
+
+    return elsewhere(workers, cluster)
+
+
 def compute(
-    work: Work, store: Store, execute: Execute, watch: Callable[[int], None]
-) -> dict[str, xr.Dataset]:
+    work: Work,
+    store: Store,
+    execute: Execute,
+    watch: Callable[[int], None],
+    *,
+    force: bool = False,
+) -> Result:
     """The datasets of the grids; what the store has is not computed again.
 
     Args:
@@ -64,34 +91,35 @@ def compute(
       store: the store.
       execute: `(plan, store, watch=...) -> Outcome`.
       watch: told how many runs were settled, again and again.
+      force: compute even what the store has; else only runs that failed are tried again.
 
     Raises:
-      IncompleteError: if runs failed for another reason than an estimator of the user.
+      IncompleteError: if runs failed, but for those of a function of the user.
     """
+    errors: dict[str, list[str]] = {}
     for plan in work.plans.values():
+        execution.forget(plan, store, failures_only=not force)
         outcome = execute(plan, store, watch=watch)
         _check(plan, outcome)
-    return {name: dataset.merged(plan, store) for name, plan in work.plans.items()}
+        for run, failed in outcome.failed:
+            errors.setdefault(run.fields[ESTIMATOR], []).append(failed.error)
+    return Result({name: dataset.merged(plan, store) for name, plan in work.plans.items()}, errors)
 
 
-def left_out(work: Work, datasets: Mapping[str, xr.Dataset], specs: list[str]) -> list[str]:
+def left_out(work: Work, result: Result, specs: Sequence[str]) -> list[str]:
     """One line for each added estimator that is refused, fails or is NaN somewhere."""
     lines = []
     for spec in specs:
-        reasons: dict[str, int] = {}
-        total = 0
+        runs, reasons = 0, collections.Counter(result.errors.get(spec, ()))
         for name, plan in work.plans.items():
             own = [run for run in plan.runs if run.fields.get(ESTIMATOR) == spec]
-            total += len(own)
-            for run in own:
-                if run.refused:
-                    reasons[run.refused] = reasons.get(run.refused, 0) + 1
-            num_nan = _num_nan(plan, datasets[name], spec) - sum(bool(r.refused) for r in own)
-            if num_nan > 0:
-                reasons["it is NaN there"] = reasons.get("it is NaN there", 0) + num_nan
-        if reasons:
-            text = "; ".join(f"{number} of {total} runs: {r}" for r, number in reasons.items())
-            lines.append(f"{spec} is left out of {text}")
+            runs += len(own)
+            reasons.update(run.refused for run in own if run.refused)
+            known = sum(bool(run.refused) for run in own)
+            reasons["it is NaN there"] += _num_nan(plan, result.datasets[name], spec) - known
+        reasons["it is NaN there"] -= len(result.errors.get(spec, ()))
+        texts = [f"{number} of {runs} runs: {reason}" for reason, number in (+reasons).items()]
+        lines += [f"{spec} is left out of {'; '.join(texts)}"] if texts else []
     return lines
 
 

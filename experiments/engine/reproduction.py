@@ -158,7 +158,9 @@ def _bring_up_to_date(
 ) -> dict[str, str]:
     """Work off the tasks; returns what went wrong, by the name of the figure."""
     failures: dict[str, str] = {}
-    stale = [task for task in tasks if values.force or values.redraw or not _is_current(task, out_dir)]
+    stale = [
+        task for task in tasks if values.force or values.redraw or not _is_current(task, out_dir)
+    ]
     if not stale:
         where = "the committed data are shown" if out_dir == Path(COMMITTED) else "nothing to do"
         again = "; `make reproduce` computes them anew" if out_dir == Path(COMMITTED) else ""
@@ -208,17 +210,14 @@ class _Computing:
         self._specs = specs
         resolved = {t.figure.name: figure_config.resolve(t.figure, t.config) for t in tasks}
         self._work = {
-            t.figure.name: figure_grids.make_plans(t.figure, resolved[t.figure.name])
-            for t in tasks
+            t.figure.name: figure_grids.make_plans(t.figure, resolved[t.figure.name]) for t in tasks
         }
         self._store = Store(Path(values.store))
         self._execute = figure_grids.way_to_execute(values.workers, values.cluster)
         total = sum(work.num_runs for work in self._work.values())
         self._bar = tqdm(total=total, unit="run", unit_scale=True, smoothing=0.05)
 
-    def __call__(
-        self, head: str, figure: Figure, config: ConfigDict
-    ) -> Mapping[str, xr.Dataset]:
+    def __call__(self, head: str, figure: Figure, config: ConfigDict) -> Mapping[str, xr.Dataset]:
         """The datasets of the grids of a figure."""
         work = self._work[figure.name]
         self._bar.set_description(head)
@@ -246,9 +245,7 @@ def _attempt(name: str, failures: dict[str, str], action: Callable[[], Any]) -> 
         failures[name] = f"{type(error).__name__}: {error}"
 
 
-def _stored_entries(
-    names: Sequence[str], out_dir: Path, failures: dict[str, str]
-) -> list[Entry]:
+def _stored_entries(names: Sequence[str], out_dir: Path, failures: dict[str, str]) -> list[Entry]:
     """What the gallery shows: every stored result, whether this call made it or an earlier one."""
     entries: list[Entry] = []
     for name in names:

@@ -6,7 +6,6 @@ and of itself: a mixture of old and new, a truncated or a flipped file is notice
 that is repeated makes it anew. What was computed on the way is in the store.
 """
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -102,6 +101,17 @@ def bring_up_to_date(
     if redraw or not _is_drawn(figure, folder, stored.manifest):
         return Outcome("drawn", _draw_and_write(figure, folder, stored, {}))
     return Outcome("up to date", stored)
+
+
+def is_up_to_date(figure: Figure, config: ConfigDict, out_dir: Path) -> bool:
+    """Whether a figure needs nothing: its data and its pictures are those of config and code."""
+    try:
+        stored = load(figure.name, out_dir)
+    except DamagedError:
+        return False
+    if stored is None or not keys_of(figure, config).items() <= stored.manifest.items():
+        return False
+    return _is_drawn(figure, out_dir / figure.name, stored.manifest)
 
 
 def keys_of(figure: Figure, config: ConfigDict) -> dict[str, str]:
