@@ -71,7 +71,8 @@ def draw(dataset: xr.Dataset, measurement: Measurement, choice: Choice) -> Figur
         _draw_scores(panels[0, 0], line, x, output, look)
         if has_curve:
             setting = best_setting(line, output.larger_is_better is not False)
-            _draw_curve(panels[0, 1], _at_setting(values, setting), of_curve[0], look)
+            if setting or not line.mean.ndim:  # no setting is best where none has a mean
+                _draw_curve(panels[0, 1], _at_setting(values, setting), of_curve[0], look)
     _label_scores(panels[0, 0], means.mean, x, hue, axes, _metric_label(output, choice), choice)
     if has_curve:
         _label_curves(panels, of_curve[0], bool(axes), choice)

@@ -29,7 +29,7 @@ def write(plan: Plan, folder: Path) -> None:
     """Bring a sweep up to date, and leave its files."""
     store = Store(folder / "store")
     outcome = execution.execute(plan, store)
-    assert not (outcome.remaining or outcome.failed), outcome.summary()
+    assert not [*outcome.remaining, *outcome.failed], outcome.summary()
     data = dataset.merged(plan, store)
     for name, content in contents_of(plan, data).items():
         (folder / name).write_bytes(content)
