@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from maxpo_jax import estimators
 from maxpo_jax.bandits import contextual as contexts
 
 DIFFICULTIES = jnp.array([1e-4, 0.01, 0.5])
@@ -45,3 +46,27 @@ def test_graded_probabilities_are_evenly_spaced_in_their_logarithm():
 def test_one_answer_is_refused():
     with pytest.raises(ValueError, match="at least 2 answers"):
         contexts.make_contextual_bandit(jax.random.key(0), DIFFICULTIES, 1)
+
+
+@pytest.mark.parametrize("name", ["maxpo", "pass_at_k_training_full"])
+def test_the_gradient_of_a_group_has_the_exact_mean(name):
+    bandit = contexts.make_contextual_bandit(jax.random.key(3), jnp.array([0.1, 0.4, 0.7]), 4, 2)
+    weights = 0.3 * jax.random.normal(jax.random.key(4), (bandit.features.shape[1], 4))
+    num_draws = 20_000
+    world = contexts.make_world(bandit, estimator=estimators.get(name), group_size=4)
+    draws = jax.jit(
+        lambda key: jax.vmap(lambda r: world.estimate(r, weights, jnp.int32(2)).gradient)(
+            world.draw(key, num_draws)
+        )
+    )(jax.random.key(5))
+    draws = np.asarray(draws, np.float64)
+
+    def pass_at_2(weights):  # the sum over prompts of 1 - (1-p)^2, by autodiff
+        logits = bandit.base_logits + bandit.features @ weights
+        p = jnp.sum(jnp.where(bandit.correct, jax.nn.softmax(logits), 0), axis=1)
+        return jnp.sum(1 - (1 - p) ** 2)
+
+    if name == "maxpo":
+        error = draws.mean(axis=0) - np.asarray(jax.grad(pass_at_2)(weights))
+        assert np.all(np.abs(error) < 5 * draws.std(axis=0) / num_draws**0.5)
+    assert np.isfinite(draws).all()
