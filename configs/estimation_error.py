@@ -37,7 +37,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     }
     seed = "0:24"  # independent sequences of draws
     if mode == "smoke":
-        common["estimator"] = ("maxpo", "ei", "grpo", "center_ei")
+        common = {"reward_family": ("gaussian",), "estimator": ("maxpo", "grpo", "center_ei")}
         config.run.num_draws = 1000
         seed = "0:8"
     config.grid = ConfigDict()

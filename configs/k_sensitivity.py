@@ -29,13 +29,13 @@ def get_config(mode: str = "full") -> ConfigDict:
         "seed": "0:64",
     }
     if mode == "smoke":
-        config.run.group_size = 8
+        config.run.group_size = 16  # as in the smoke run of bandit_learning: the same programs
         config.run.num_updates = 40
-        config.run.updates_per_record = 40
+        config.run.updates_per_record = 10
         config.num_tuning_seeds = 2
         axes = {
             "estimator": ("maxpo", "rloo"),
-            "k": (1, 4, 7),
+            "k": (1, 4, 15),
             "learning_rate": (0.3,),
             "seed": "0:8",
         }

@@ -34,7 +34,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     if mode == "smoke":
         estimators, ks, first_moment = ("maxpo",), (2,), ("rloo",)
         common |= {"depth": (3, 5), "bias": (0.5,)}
-        config.run.num_updates = 100
+        config.run.num_updates = 300
     config.grid = ConfigDict()
     config.grid.first_moment = ConfigDict({"estimator": first_moment, "k": (1,), **common})
     config.grid.by_k = ConfigDict({"estimator": estimators, "k": ks, **common})

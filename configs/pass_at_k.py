@@ -36,9 +36,9 @@ def get_config(mode: str = "full") -> ConfigDict:
         config.run.num_updates = 30
         config.num_tuning_seeds = 2
         estimators, seed = ("maxpo", "grpo"), "0:8"
-        rates = {"table": (0.3, 1.0), "shared": (0.1, 0.3)}
+        rates = {"shared": (0.1, 0.3)}
     config.grid = ConfigDict()
-    for policy in ("table", "shared"):  # a table for each prompt; one low-rank policy for all
-        axes = {"policy": (policy,), "estimator": estimators, "learning_rate": rates[policy]}
+    for policy, of_policy in rates.items():  # a table for each prompt; one low-rank policy for all
+        axes = {"policy": (policy,), "estimator": estimators, "learning_rate": of_policy}
         config.grid[policy] = ConfigDict({**axes, "seed": seed})
     return config

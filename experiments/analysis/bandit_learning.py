@@ -133,9 +133,9 @@ def caption(dataset: xr.Dataset) -> str:
         "likely than each of the others, which pay 0 to 0.5), rare success (one arm succeeds with "
         "chance 0.2, the others with 0.01), ladder (rung j pays 2^(j/2) with chance 2^-j). J_K, "
         "J_1 and entropy are exact, from the policy's parameters. Curves: mean over "
-        f"{dataset.sizes['seed']} seeds; bands: 95% bootstrap intervals. The learning rate of every "
-        f"estimator is chosen by the same grid ({grid}) for the largest J_K after training on "
-        f"{config.num_tuning_seeds} other seeds; {num_edge} choices lie on the edge of the "
+        f"{dataset.sizes['seed']} seeds; bands: 95% bootstrap intervals. The learning rate of "
+        f"every estimator is chosen by the same grid ({grid}) for the largest J_K after training "
+        f"on {config.num_tuning_seeds} other seeds; {num_edge} choices lie on the edge of the "
         f"grid. The dotted curve lowers K from {run.k} to 1 in equal steps during training."
     )
 

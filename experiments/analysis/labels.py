@@ -9,8 +9,8 @@ Data = TypeVar("Data", xr.Dataset, xr.DataArray)
 
 
 def label(dataset: xr.Dataset, long_names: Mapping[str, str]) -> xr.Dataset:
-    """The dataset with the long name and the unit, a pure number, of each variable."""
-    labeled = dataset.copy()
+    """The dataset with the long name and the unit, a pure number, of each variable alone."""
+    labeled = dataset.drop_attrs(deep=False)
     for name, variable in labeled.data_vars.items():
         variable.attrs = {"long_name": long_names[str(name)], "units": "1"}
     return labeled

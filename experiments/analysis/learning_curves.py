@@ -1,4 +1,4 @@
-"""What figures of training share: tuned learning rates, curves of learners, means with intervals."""
+"""What figures of training share: tuned learning rates, curves of learners, means in words."""
 
 import numpy as np
 import xarray as xr

@@ -191,7 +191,7 @@ def _collapse(dataset: xr.Dataset, shown: xr.Dataset) -> Finding:
 
 
 def _keeps_optimum(shown: xr.Dataset, name: str) -> Finding:
-    texts, kept = [], []
+    texts, kept, label = [], [], style.plain_label(name)
     for k in _ks_of(shown, name):
         chosen = shown.sel(estimator=name, k=k)
         prob, text = _mean_with_interval(chosen.final_prob.values)
@@ -201,7 +201,7 @@ def _keeps_optimum(shown: xr.Dataset, name: str) -> Finding:
     return Finding(
         NAME,
         f"{labels.short(name)}_keeps_optimum",
-        f"{style.plain_label(name)} keeps the probability of action 1 within {PROB_TOLERANCE} of the exact "
+        f"{label} keeps the probability of action 1 within {PROB_TOLERANCE} of the exact "
         "optimum of J_K",
         "; ".join(texts),
         all(kept),
@@ -209,7 +209,7 @@ def _keeps_optimum(shown: xr.Dataset, name: str) -> Finding:
 
 
 def _ends_higher(shown: xr.Dataset, rival: str) -> Finding:
-    texts, higher = [], []
+    texts, higher, label = [], [], style.plain_label(rival)
     for k in _ks_of(shown, rival):
         ours, theirs = (shown.sel(estimator=name, k=k).final_value for name in ("maxpo", rival))
         gain = ours.values - theirs.values
@@ -218,14 +218,14 @@ def _ends_higher(shown: xr.Dataset, rival: str) -> Finding:
     return Finding(
         NAME,
         f"maxpo_value_above_{labels.short(rival)}",
-        f"MaxPO ends with a larger exact J_K than {style.plain_label(rival)} at every K, at the same rate",
+        f"MaxPO ends with a larger exact J_K than {label} at every K, at the same rate",
         "difference, " + "; ".join(texts),
         all(higher),
     )
 
 
 def _varies_less(shown: xr.Dataset, rival: str) -> Finding:
-    texts, lower = [], []
+    texts, lower, label = [], [], style.plain_label(rival)
     for k in _ks_of(shown, rival):
         ours, theirs = (
             shown.sel(estimator=name, k=k).final_gradient_variance.values
@@ -239,7 +239,7 @@ def _varies_less(shown: xr.Dataset, rival: str) -> Finding:
     return Finding(
         NAME,
         f"maxpo_variance_below_{labels.short(rival)}",
-        f"the gradient of MaxPO varies less than that of {style.plain_label(rival)} at every K, in the last "
+        f"the gradient of MaxPO varies less than that of {label} at every K, in the last "
         "tenth of training at the same rate",
         "ratio of variances, " + "; ".join(texts),
         all(lower),
@@ -259,7 +259,7 @@ def _updates(dataset: xr.Dataset, name: str, k: int, threshold: float) -> np.nda
 
 def _faster(dataset: xr.Dataset, rival: str) -> Finding:
     """Updates to each threshold; the first of them decides."""
-    texts, faster = [], []
+    texts, faster, label = [], [], style.plain_label(rival)
     for threshold in dataset.threshold.values:
         for k in _ks_of(_shown(dataset), rival):
             ours, theirs = (_updates(dataset, name, k, threshold) for name in ("maxpo", rival))
@@ -273,7 +273,7 @@ def _faster(dataset: xr.Dataset, rival: str) -> Finding:
     return Finding(
         NAME,
         f"maxpo_faster_than_{labels.short(rival)}",
-        f"MaxPO reaches 90% of the optimum of J_K in fewer updates than {style.plain_label(rival)} at every "
+        f"MaxPO reaches 90% of the optimum of J_K in fewer updates than {label} at every "
         f"K, at the learning rate {float(dataset.learning_rate.min()):g}",
         "updates to " + "; ".join(texts),
         all(faster),

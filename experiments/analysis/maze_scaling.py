@@ -121,7 +121,7 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
 
 
 def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
-    config = stored_config(dataset)
+    config, label = stored_config(dataset), style.plain_label(rival)
     depths = {
         (int(k), float(bias)): (
             _deepest(dataset, "maxpo", k, bias),
@@ -137,7 +137,7 @@ def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
     return Finding(
         NAME,
         f"maxpo_as_deep_as_{labels.short(rival)}",
-        f"MaxPO learns mazes at least as deep as {style.plain_label(rival)} does within "
+        f"MaxPO learns mazes at least as deep as {label} does within "
         f"{config.run.num_updates} updates, at every K and bias",
         f"deepest learned, {text}",
         all(ours >= theirs for ours, theirs in depths.values()),
@@ -146,7 +146,7 @@ def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
 
 def _faster_than(dataset: xr.Dataset, rival: str) -> Finding:
     """The updates in the mazes that are learned by both, MaxPO over the rival, at each K."""
-    texts, faster = [], []
+    texts, faster, label = [], [], style.plain_label(rival)
     for k in stored_config(dataset).grid.by_k.k:
         ours, theirs = _updates(dataset, "maxpo", k), _updates(dataset, rival, k)
         if ours is None or theirs is None:
@@ -164,7 +164,7 @@ def _faster_than(dataset: xr.Dataset, rival: str) -> Finding:
     return Finding(
         NAME,
         f"maxpo_faster_than_{labels.short(rival)}",
-        f"MaxPO needs fewer updates than {style.plain_label(rival)} in the mazes that both learn, at every K",
+        f"MaxPO needs fewer updates than {label} in the mazes that both learn, at every K",
         f"geometric mean of the ratio, {'; '.join(texts)}",
         all(faster),
     )

@@ -14,7 +14,7 @@ MEANING = (
 
 
 def compare(stored: xr.Dataset, anew: xr.Dataset) -> str:
-    """ "identical", "within the intervals", or "differs" with where.
+    """Says "identical", "within the intervals", or "differs" with where.
 
     A variable with seeds is compared by its mean over them: the new mean must lie in the Student
     interval of the stored one, at every point. A variable with `<name>_low` and `<name>_high`

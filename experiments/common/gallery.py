@@ -1,4 +1,4 @@
-"""The page beside the figures: each with its caption, its findings, and the command that makes it."""
+"""The page beside the figures: each with its caption, its findings, and its command."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.common import configuration
-from experiments.common.errors import UserError
+from experiments.common.errors import UserError, did_you_mean
 from experiments.engine import grid, measurement
 from experiments.engine.figure import Figure
 from experiments.engine.measurement import ESTIMATOR, SEED
@@ -70,8 +70,9 @@ def known_names(figure: Figure, config: ConfigDict, kind: str) -> set[str]:
     if kind == "run":
         return set(_common_fields(figure))
     if kind == "grid":
-        axes = {name for of_grid in config.grid.values() for name in of_grid}
-        return axes | {f"{g}.{name}" for g, of_grid in config.grid.items() for name in of_grid}
+        grids = config.get("grid", {})
+        axes = {name for of_grid in grids.values() for name in of_grid}
+        return axes | {f"{g}.{name}" for g, of_grid in grids.items() for name in of_grid}
     return set(config) - {"run", "grid"}
 
 
@@ -88,12 +89,11 @@ def add_estimators(config: ConfigDict, specs: Sequence[str]) -> None:
 def shift_seeds(figure: Figure, config: ConfigDict, first: int) -> None:
     """Let every axis of seeds, and every other seed of the runs, begin later by `first`."""
     with config.unlocked():
-        for name, axes in config.grid.items():
+        for name, axes in config.get("grid", {}).items():
             if SEED in axes:
-                fields = measurement.load(figure.grids[name]).fields
-                (axis,) = grid.parse_axes(fields, grid={SEED: axes[SEED]})
+                (axis,) = grid.parse_axes(_fields(figure, name), grid={SEED: axes[SEED]})
                 axes[SEED] = tuple(seed + first for seed in axis.values(SEED))
-        for field in config.run:
+        for field in config.get("run", {}):
             if OTHER_SEED.fullmatch(field):
                 config.run[field] += first
 
@@ -113,11 +113,11 @@ def resolve(figure: Figure, config: ConfigDict) -> ConfigDict:
     Raises:
       UserError: if a field does not exist, a value does not fit, or the config makes no sense.
     """
-    if set(figure.grids) != set(config.get("grid", {})):
-        raise UserError(
-            f"figure {figure.name} has grids {', '.join(figure.grids)}, and its config has "
-            f"{', '.join(config.get('grid', {}))}"
-        )
+    for name in config.get("grid", {}):
+        if name not in figure.grids:
+            raise UserError(
+                f"figure {figure.name} has no grid {name!r}; {did_you_mean(name, figure.grids)}"
+            )
     resolved = ConfigDict(config.to_dict())
     common = _common_fields(figure)
     for field, value in config.get("run", {}).items():
@@ -134,14 +134,14 @@ def resolve(figure: Figure, config: ConfigDict) -> ConfigDict:
 def axes_of(figure: Figure, config: ConfigDict) -> dict[str, tuple[grid.Axis, ...]]:
     """The axes of each grid."""
     return {
-        name: grid.parse_axes(measurement.load(of_grid).fields, grid=dict(config.grid[name]))
-        for name, of_grid in figure.grids.items()
+        name: grid.parse_axes(_fields(figure, name), grid=dict(axes))
+        for name, axes in config.get("grid", {}).items()
     }
 
 
 def fields_of(figure: Figure, config: ConfigDict, name: str) -> dict[str, Any]:
     """The fields of `config.run` that the measurement of a grid has."""
-    fields = measurement.load(figure.grids[name]).fields
+    fields = _fields(figure, name)
     return {field: value for field, value in config.get("run", {}).items() if field in fields}
 
 
@@ -158,7 +158,7 @@ def _set_field(figure: Figure, config: ConfigDict, one: Override) -> bool:
     if one.name not in fields:
         return False
     on_axes = [name for name, axes in config.grid.items() if one.name in axes]
-    if len(on_axes) == len([g for g in figure.grids if one.name in _fields(figure, g)]):
+    if len(on_axes) == len([g for g in config.grid if one.name in _fields(figure, g)]):
         raise UserError(
             f"{one.flag}: {one.name} is an axis of {figure.name}; write --grid.{one.name}="
         )

@@ -182,10 +182,14 @@ def _bring_up_to_date(
             redraw=values.redraw,
             command=task.command,
         )
-        _attempt(name, failures, lambda: print(f"{head}: {update_one().state}", flush=True))
+        _attempt(name, failures, functools.partial(_report, head, update_one))
     if computing:
         computing.close()
     return failures
+
+
+def _report(head: str, update_one: Callable[[], update.Outcome]) -> None:
+    print(f"{head}: {update_one().state}", flush=True)
 
 
 def _is_current(task: Task, out_dir: Path) -> bool:

@@ -231,7 +231,7 @@ def _labeled(figure: Figure, config: ConfigDict, dataset: xr.Dataset) -> xr.Data
         if missing:
             raise ValueError(f"variable {name} of {figure.name} lacks {' and '.join(missing)}")
     attributes = {"figure": figure.name, "config": configuration.to_json(config)}
-    return dataset.drop_encoding().drop_attrs(deep=False).assign_attrs(attributes)
+    return dataset.drop_encoding().assign_attrs(attributes)
 
 
 def _draw_and_write(

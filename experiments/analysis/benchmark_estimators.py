@@ -5,7 +5,7 @@ import json
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 
 from experiments.common import style
 from experiments.common.configuration import stored_config
@@ -31,7 +31,7 @@ METHODS = {
 K_RULES = {"1": ("o", "-"), "2": ("s", "--"), "B/2": ("^", "-."), "B - 1": ("v", ":")}
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> Drawing:
     """Time per sample of many groups, its growth with the group, and the rounding errors."""
     figure, axes = style.grid_of_panels(1, 3, panel_height=2.1)
     many, growing, errors = axes[0]
@@ -83,7 +83,7 @@ def _ratio(seconds: xr.DataArray) -> xr.DataArray:
     return seconds.sel(algorithm="maxpo", drop=True) / seconds.sel(algorithm="argsort", drop=True)
 
 
-def claims(dataset: xr.Dataset) -> list[Finding]:
+def findings(dataset: xr.Dataset) -> list[Finding]:
     """The targets that the library is held to, on the sizes that were measured."""
     ratios = _ratio(dataset.seconds_per_sample).to_series()
     judged = {size: ratio for size, ratio in ratios.items() if size in LARGEST_RATIO}
@@ -198,7 +198,7 @@ def texts(dataset: xr.Dataset) -> dict[str, str]:
     numbers = {
         "device": dataset.attrs["device"],
         "data": dataset.drop_attrs().to_dict(),
-        "claims": [claim.__dict__ for claim in claims(dataset)],
+        "findings": [finding.__dict__ for finding in findings(dataset)],
     }
     # JSON has no NaN: what was not measured is null.
     numbers = json.loads(json.dumps(numbers), parse_constant=lambda constant: None)
