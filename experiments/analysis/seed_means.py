@@ -27,13 +27,11 @@ def means_over_seeds(values: xr.DataArray) -> Means:
         values = values.drop_vars(SEED, errors="ignore").expand_dims(SEED, axis=-1)
     values = values.transpose(..., SEED)
     mean = values.mean(SEED, skipna=False, keep_attrs=True)
-    low, high = np.full((2, *mean.shape), np.nan)
+    ends = np.full((2, *mean.shape), np.nan)
     complete = np.isfinite(values.values).all(axis=-1)
     if values.sizes[SEED] > 1 and complete.any():
-        low[complete], high[complete] = bootstrap_interval(
-            values.values[complete], statistic=np.mean
-        )
-    return Means(mean, mean.copy(data=low), mean.copy(data=high))
+        ends[:, complete] = bootstrap_interval(values.values[complete], statistic=np.mean)
+    return Means(mean, mean.copy(data=ends[0]), mean.copy(data=ends[1]))
 
 
 def ranking(means: Means, larger_is_better: bool) -> list[dict[str, int]]:

@@ -4,6 +4,7 @@ A process may be killed at any moment, and several may work on one store at once
 """
 
 import collections
+import contextlib
 import dataclasses
 import os
 import sys
@@ -88,7 +89,8 @@ def execute(
       plan: the plan.
       store: the store.
       watch: told after each chunk how many runs of the plan it settled.
-      threads: chunks computed at once; by default one for each core, at most 2.
+      threads: chunks computed at once; by default one for each core, at most 2, but at least one
+        for each device.
 
     Raises:
       CodeChangedError: if the code was edited since the plan was made.
@@ -101,10 +103,13 @@ def execute(
     watch(settled)
     errors: list[BaseException] = []
 
-    def work() -> None:
+    devices = _devices() if waiting else []
+
+    def work(worker: int) -> None:
         while not errors and (chunk := queue.take()) is not None:
             try:
-                report = compute_chunk(chunk, store)
+                with _on_device(devices, worker):
+                    report = compute_chunk(chunk, store)
             except BaseException as error:
                 errors.append(error)
                 queue.stop()
@@ -113,8 +118,11 @@ def execute(
             if report.is_done:
                 watch(runs_of[chunk.group, chunk.members])
 
-    num_threads = min(threads or default_threads(), max(len(waiting), 1))
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(num_threads)]
+    num_threads = threads or max(default_threads(), len(devices))
+    workers = [
+        threading.Thread(target=work, args=(number,), daemon=True)
+        for number in range(min(num_threads, len(waiting)))
+    ]
     for worker in workers:
         worker.start()
     try:
@@ -285,7 +293,7 @@ def _compute_and_save(
 def _compute(measurement: Measurement, chunk: Chunk) -> dict[str, np.ndarray]:
     """Outputs [points, seeds, ...] of a chunk."""
     run = FrozenConfigDict(chunk.fields)
-    seeds = _on_devices(np.array(chunk.seeds, dtype=np.int32))
+    seeds = np.array(chunk.seeds, dtype=np.int32)
     if measurement.together:
         results = measurement.compute(run, seeds, chunk.points)
     else:
@@ -295,13 +303,19 @@ def _compute(measurement: Measurement, chunk: Chunk) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _on_devices(seeds: np.ndarray) -> Any:
-    """Seeds split over the devices, where JAX is loaded and there are several."""
-    if "jax" not in sys.modules or sys.modules["jax"].local_device_count() == 1:
-        return seeds
-    from experiments.engine import sharding
+def _devices() -> list[Any]:
+    """The devices of this process, where JAX is loaded and there are several."""
+    if "jax" not in sys.modules:
+        return []
+    devices = sys.modules["jax"].local_devices()
+    return devices if len(devices) > 1 else []
 
-    return sharding.split_over_devices(seeds)
+
+def _on_device(devices: Sequence[Any], worker: int) -> contextlib.AbstractContextManager[Any]:
+    """Whole chunks go to the devices in turn: each by the program of one device."""
+    if not devices:
+        return contextlib.nullcontext()
+    return sys.modules["jax"].default_device(devices[worker % len(devices)])
 
 
 def _check(

@@ -148,11 +148,12 @@ class Randomness(NamedTuple):
 
     Attributes:
       actions: [num_prompts, group_size] independent uniform numbers in [0, 1) that choose answers.
-      keys: [num_prompts] for an estimator that is randomized, else None.
+      key_data: [num_prompts, ...] of the random keys for an estimator that is randomized, else
+        None.
     """
 
     actions: jax.Array
-    keys: jax.Array | None = None
+    key_data: jax.Array | None = None
 
 
 def make_world(bandit: ContextualBandit, *, estimator: Estimator, group_size: int) -> World:
@@ -179,10 +180,10 @@ def make_world(bandit: ContextualBandit, *, estimator: Estimator, group_size: in
         actions_key, estimator_key = jax.random.split(key)
         # Drawn flat: the same numbers as for a shape of three axes, and compiled much faster.
         actions = jax.random.uniform(actions_key, (n * num_prompts * group_size,))
-        keys = None
-        if estimator.randomized:
-            keys = jax.random.split(estimator_key, n * num_prompts).reshape(n, num_prompts)
-        return Randomness(actions.reshape(n, num_prompts, group_size), keys)
+        # Keys travel as data: the check for reused ones does not follow keys through a scan.
+        keys = jax.random.split(estimator_key, (n, num_prompts)) if estimator.randomized else None
+        data = None if keys is None else jax.random.key_data(keys)
+        return Randomness(actions.reshape(n, num_prompts, group_size), data)
 
     def estimate(randomness: Randomness, weights: jax.Array, k: jax.Array) -> Estimate:
         return group_gradient(randomness, bandit, weights, k, estimator=estimator)
@@ -227,11 +228,11 @@ def group_gradient(
     probs = policies.probabilities(policy_logits(bandit, weights))
     actions = jax.vmap(policies.choose)(randomness.actions, probs)
     rewards = jnp.take_along_axis(bandit.correct, actions, axis=1).astype(probs.dtype)
-    if randomness.keys is None:
+    if randomness.key_data is None:
         advantages = estimator(rewards, k)
     else:
         advantages = jax.vmap(lambda group, key: estimator(group, k, key=key))(
-            rewards, randomness.keys
+            rewards, jax.random.wrap_key_data(randomness.key_data)
         )
     of_logits = jax.vmap(lambda a, i, p: gradient_estimates(a, i, p, k))(advantages, actions, probs)
     return Estimate(bandit.features.T @ of_logits, rewards)

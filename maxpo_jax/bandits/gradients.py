@@ -24,12 +24,12 @@ class Randomness(NamedTuple):
     Attributes:
       actions: [group_size] independent uniform numbers in [0, 1) that choose the arms.
       luck: what is random about what they pay.
-      key: for an estimator that is randomized, else None.
+      key_data: of the random key for an estimator that is randomized, else None.
     """
 
     actions: jax.Array
     luck: Luck
-    key: jax.Array | None = None
+    key_data: jax.Array | None = None
 
 
 def make_world(bandit: Bandit, *, estimator: Estimator, group_size: int) -> World:
@@ -55,10 +55,12 @@ def make_world(bandit: Bandit, *, estimator: Estimator, group_size: int) -> Worl
         actions_key, luck_key, estimator_key = jax.random.split(key, 3)
         # Drawn flat: the same numbers as for a shape of two axes, and compiled much faster.
         actions = jax.random.uniform(actions_key, (n * group_size,), bandit.rewards.dtype)
+        # Keys travel as data: the check for reused ones does not follow keys through a scan.
+        keys = jax.random.split(estimator_key, n) if estimator.randomized else None
         return Randomness(
             actions.reshape(n, group_size),
             draw_luck(luck_key, bandit, (n, group_size)),
-            jax.random.split(estimator_key, n) if estimator.randomized else None,
+            None if keys is None else jax.random.key_data(keys),
         )
 
     def estimate(randomness: Randomness, logits: jax.Array, k: jax.Array) -> Estimate:
@@ -100,7 +102,9 @@ def group_gradient(
     probs = policies.probabilities(logits)
     actions = policies.choose(randomness.actions, probs)
     rewards = pay(bandit, actions, randomness.luck)
-    advantages = estimator(rewards, k, key=randomness.key)
+    data = randomness.key_data
+    key = None if data is None else jax.random.wrap_key_data(data)
+    advantages = estimator(rewards, k, key=key)
     return Estimate(gradient_estimates(advantages, actions, probs, k), rewards)
 
 

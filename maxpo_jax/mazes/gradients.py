@@ -24,11 +24,11 @@ class Randomness(NamedTuple):
 
     Attributes:
       uniforms: [group_size, num_steps] independent uniform numbers in [0, 1).
-      key: for an estimator that is randomized, else None.
+      key_data: of the random key for an estimator that is randomized, else None.
     """
 
     uniforms: Array
-    key: Array | None = None
+    key_data: Array | None = None
 
 
 class Record(NamedTuple):
@@ -82,8 +82,10 @@ def make_world(
         episodes_key, estimator_key = jax.random.split(key)
         # Drawn flat: the same numbers as for a shape of three axes, and compiled 15 times faster.
         uniforms = jax.random.uniform(episodes_key, (n * group_size * num_steps,))
+        # Keys travel as data: the check for reused ones does not follow keys through a scan.
         keys = jax.random.split(estimator_key, n) if estimator.randomized else None
-        return Randomness(uniforms.reshape(n, group_size, num_steps), keys)
+        data = None if keys is None else jax.random.key_data(keys)
+        return Randomness(uniforms.reshape(n, group_size, num_steps), data)
 
     def estimate(randomness: Randomness, weights: Array, k: Array) -> Estimate:
         return group_gradient(randomness, maze, features, weights, k, estimator=estimator)
@@ -128,9 +130,10 @@ def group_gradient(
     Unbiased for grad J_K of the maze, under independent episodes, wherever `estimator` is: the
     episodes are the samples, their returns the rewards.
     """
-    uniforms, key = randomness
+    uniforms, key_data = randomness
     probs = action_probabilities(weights, features)
     episodes = jax.vmap(rollout, in_axes=(None, None, 0))(maze, probs, uniforms)
+    key = None if key_data is None else jax.random.wrap_key_data(key_data)
     advantages = estimator(episodes.total, k, key=key)
     scale = jnp.asarray(k, advantages.dtype) / uniforms.shape[0]
     score = weighted_score(

@@ -59,10 +59,8 @@ def test_without_noise_an_arm_pays_its_reward():
 
 def test_noise_has_the_stated_deviation():
     bandit = make_bandit(jax.random.key(0), "gaussian", 2, noise=0.5)
-    rewards = (
-        sample_rewards(jax.random.key(1), bandit, jnp.zeros(40_000, jnp.int32))
+    rewards = sample_rewards(jax.random.key(1), bandit, jnp.zeros(40_000, jnp.int32))
     rewards = rewards - bandit.rewards[0]
-    )
     assert abs(float(rewards.mean())) < 4 * 0.5 / 200
     assert abs(float(rewards.std()) - 0.5) < 4 * 0.5 / np.sqrt(2 * 40_000)
 

@@ -43,12 +43,18 @@ def contents_of(plan: Plan, data: object) -> dict[str, bytes]:
     }
 
 
-def killed_at_work(plan: Plan, folder: Path, log: Path, chance: random.Random) -> bool:
-    """Start a sweep in a child and kill it after some time; whether that hit it at work."""
+def start(plan: Plan, folder: Path) -> int:
+    """Bring a sweep up to date in a child, so that this process starts no threads."""
     child = os.fork()
     if child == 0:
         write(plan, folder)
         os._exit(0)
+    return child
+
+
+def killed_at_work(plan: Plan, folder: Path, log: Path, chance: random.Random) -> bool:
+    """Start a sweep in a child and kill it after some time; whether that hit it at work."""
+    child = start(plan, folder)
     size = log.stat().st_size
     if chance.random() < 0.8:  # otherwise it may die while it starts
         while log.stat().st_size == size:
@@ -63,7 +69,8 @@ def main(folder: Path) -> None:
     plan = make(num_seeds=402)  # 404 chunks
     for name in ("whole", "killed"):
         (folder / name).mkdir()
-    write(plan, folder / "whole")
+    undisturbed = start(plan, folder / "whole")
+    assert os.waitpid(undisturbed, 0)[1] == 0
     whole = files(folder / "whole")
     log = folder / "log"
     log.touch()
