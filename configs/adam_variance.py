@@ -7,6 +7,8 @@ the variance changes, and still ranks most pairs of estimators rightly. About 1 
 smoke mode 10 seconds.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -24,7 +26,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.run.variance_groups = 100  # further draws that measure each true variance
     config.num_tuning_seeds = 16  # the first seeds choose the learning rate, the others are shown
 
-    axes = {
+    axes: dict[str, Any] = {
         "estimator": ("maxpo", "ei", "pkpo_s", "rloo", "grpo"),
         "learning_rate": (0.003, 0.01, 0.03, 0.1),
         "seed": "0:64",

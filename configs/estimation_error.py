@@ -7,6 +7,8 @@ and Pass@k Training level off at their exact bias. About 2 minutes on two cores;
 10 seconds.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -21,7 +23,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.run.num_draws = 1_000_000
     config.run.bandit_seed = 0
 
-    common = {
+    common: dict[str, Any] = {
         "reward_family": ("gaussian", "bernoulli"),
         "estimator": (
             "maxpo",

@@ -8,6 +8,8 @@ PKPO's s is the highest but for some sizes of Gaussian and Student t rewards. A 
 cores; smoke mode half a minute.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -21,13 +23,15 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.run.noise = 0.0  # standard deviation of the noise on each pull
     config.run.num_draws = 20_000
 
-    common = {
+    common: dict[str, Any] = {
         "reward_family": ("gaussian", "bernoulli", "exponential", "student_t"),
         "estimator": ("maxpo", "canonical", "ei", "pkpo_s", "pkpo_sloo", "reinforce", "rloo"),
         "seed": "0:24",  # each a bandit of its own
     }
-    num_actions, ks = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024), tuple(range(1, 16))
-    num_actions_of_ks, num_actions_of_exact = (8, 64, 512), (2, 4)
+    num_actions: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    num_actions_of_ks: tuple[int, ...] = (8, 64, 512)
+    num_actions_of_exact: tuple[int, ...] = (2, 4)
+    ks: tuple[int, ...] = tuple(range(1, 16))
     if mode == "smoke":
         common |= {"reward_family": ("gaussian",), "seed": "0:8"}
         common |= {"estimator": ("maxpo", "canonical", "ei", "pkpo_s")}

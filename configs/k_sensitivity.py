@@ -7,6 +7,8 @@ RLOO and GRPO the K of training only scales the gradient. About 1 minute on two 
 10 seconds.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -22,7 +24,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.run.updates_per_record = 500
     config.num_tuning_seeds = 16  # the first seeds choose the learning rate, the others are shown
 
-    axes = {
+    axes: dict[str, Any] = {
         "estimator": ("maxpo", "ei", "pkpo_s", "pkpo_sloo", "rloo", "grpo"),
         "k": (1, 2, 4, 8, 16, 31),
         "learning_rate": (0.03, 0.1, 0.3, 1.0),

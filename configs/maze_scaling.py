@@ -8,6 +8,8 @@ slowest, since the best of 8 is the goal long before one episode is. About two m
 seconds in mode "smoke".
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -24,9 +26,10 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.run.num_updates = 1500
     config.run.variance_groups = 2
 
-    estimators, ks = ("maxpo", "ei", "pkpo_sloo", "zscore_maxpo"), (2, 4, 8)
-    first_moment = ("rloo", "grpo")  # estimators of J_1 run at K = 1 alone
-    common = {
+    estimators: tuple[str, ...] = ("maxpo", "ei", "pkpo_sloo", "zscore_maxpo")
+    ks: tuple[int, ...] = (2, 4, 8)
+    first_moment: tuple[str, ...] = ("rloo", "grpo")  # estimators of J_1 run at K = 1 alone
+    common: dict[str, Any] = {
         "depth": (5, 10, 20, 40, 60),
         "bias": (0.5, 0.7, 0.9),
         "seed": "0:8",  # each with a maze of its own

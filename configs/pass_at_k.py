@@ -8,6 +8,8 @@ make more prompts solvable within 256 tries than they make unsolvable; for RLOO 
 other way round. About 1 minute on two cores; smoke mode 10 seconds.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -26,8 +28,17 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.run.num_updates = 200
     config.num_tuning_seeds = 4  # the first seeds choose the learning rate, the others are shown
 
-    estimators = ("maxpo", "pkpo_sloo_minus_one", "rloo", "grpo", "pass_at_k_training_analytic")
-    rates = {"table": (0.1, 0.3, 1.0, 3.0, 10.0), "shared": (0.01, 0.03, 0.1, 0.3, 1.0)}
+    estimators: tuple[str, ...] = (
+        "maxpo",
+        "pkpo_sloo_minus_one",
+        "rloo",
+        "grpo",
+        "pass_at_k_training_analytic",
+    )
+    rates: dict[str, tuple[float, ...]] = {
+        "table": (0.1, 0.3, 1.0, 3.0, 10.0),
+        "shared": (0.01, 0.03, 0.1, 0.3, 1.0),
+    }
     seed = "0:16"
     if mode == "smoke":
         config.run.num_prompts = 24

@@ -6,6 +6,8 @@ Expected: MaxPO has the lower variance at high success probability and many arms
 success probability, at K close to B and on two arms. Seconds on two cores, in both modes.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -15,7 +17,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     config.run = ConfigDict()
     config.run.group_size = 16
 
-    axes = {
+    axes: dict[str, Any] = {
         "arms_per_outcome": (1, 2, 32),  # as many arms succeed as fail
         "estimator": ("maxpo", "ei"),
         "k": tuple(range(2, 16)),

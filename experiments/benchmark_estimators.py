@@ -27,7 +27,6 @@ from experiments.common import command_line, findings, provenance
 from experiments.common.atomic_file import atomic_write, check_writable
 from experiments.common.configuration import override_from_flags, resolve_config
 from experiments.common.folder_lock import locked
-from experiments.common.guarded import run_guarded
 from experiments.engine import update
 from experiments.engine.figure import Figure
 from experiments.measurements import bandit_gradients
@@ -249,7 +248,7 @@ def run(config: ConfigDict, out_dir: Path, command: str) -> update.Stored:
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with status 0, 2 on mistakes, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    run_guarded(lambda: _main(arguments), lambda: "nothing is kept of a benchmark")
+    command_line.run_guarded(lambda: _main(arguments), lambda: "nothing is kept of a benchmark")
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -270,4 +269,4 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    command_line.leave(main)

@@ -46,9 +46,7 @@ def findings_table() -> str:
 
 def gallery() -> str:
     """Every committed figure in the order of `reproduce`, each leading to its caption."""
-    shown = [
-        name for name in FIGURES if (PROJECT_ROOT / "figures" / name / f"{name}.png").exists()
-    ]
+    shown = [name for name in FIGURES if (PROJECT_ROOT / "figures" / name / f"{name}.png").exists()]
     if not shown:
         return "`make figures` draws them."
     head = "Captions, findings and commands are in [figures/README.md](figures/README.md)."

@@ -12,11 +12,11 @@ another axis, another field:
 goes to results/figures, so that the committed figures stay what they are.
 """
 
-import importlib
 import sys
 from collections.abc import Sequence
 
-from experiments.common.guarded import run_guarded
+from experiments.common import command_line
+from experiments.engine import reproduction
 
 MODULE = "experiments.reproduce"
 
@@ -38,20 +38,16 @@ FIGURES: tuple[str, ...] = (
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits with status 0, 1 if a figure failed, 2 on mistakes, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    run_guarded(lambda: _main(arguments), lambda: _what_is_kept(arguments))
-
-
-def _main(arguments: Sequence[str]) -> int:
-    # Slow to import, and with it Matplotlib: inside of what answers Ctrl-C.
-    reproduction = importlib.import_module("experiments.engine.reproduction")
-    return reproduction.run(FIGURES, arguments, str(__doc__))
+    command_line.run_guarded(
+        lambda: reproduction.run(FIGURES, arguments, str(__doc__)),
+        lambda: _what_is_kept(arguments),
+    )
 
 
 def _what_is_kept(arguments: Sequence[str]) -> str:
-    kept = [a for a in arguments if a.lstrip("-") != "force"]
-    again = " ".join(["python -m", MODULE, *kept])
-    return f"what is finished is kept; go on by: {again}"
+    again = command_line.command(MODULE, command_line.without_flags(arguments, "force"))
+    return f"what is finished is kept; resume by: {again}"
 
 
 if __name__ == "__main__":
-    main()
+    command_line.leave(main)

@@ -60,11 +60,11 @@ LAST_SHARE = 0.1  # of the updates, over which final values are averaged
 
 def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Curves at few updates, final values of each run, and the exact optima."""
-    runs = [
+    of_grids = [
         grids[name][[*CURVES, "max_at_k"]].astype(np.float32) for name in ("by_k", "first_moment")
     ]
-    names = [name for of_grid in (runs[1], runs[0]) for name in labels.estimators(of_grid)]
-    runs = runs[0].combine_first(runs[1]).sel(estimator=list(dict.fromkeys(names)))
+    names = [name for of_grid in of_grids[::-1] for name in labels.estimators(of_grid)]
+    runs = of_grids[0].combine_first(of_grids[1]).sel(estimator=list(dict.fromkeys(names)))
     optima = grids["optimum"].rename({name: f"optimal_{name}" for name in OPTIMA})
     dataset = _means(runs[list(CURVES)])
     last = runs.isel(update=slice(-max(1, round(LAST_SHARE * runs.sizes["update"])), None))

@@ -17,6 +17,7 @@ from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.engine.figure import Figure
 
+COLORS = "PuOr"
 LARGEST_FACTOR = 4  # ratios beyond it share its color
 
 
@@ -48,11 +49,12 @@ def draw(dataset: xr.Dataset) -> Drawing:
         len(names), len(sizes), panel_height=2.2, sharex=True, sharey=True
     )
     farthest = int(np.log2(LARGEST_FACTOR))
-    colors = ScalarMappable(Normalize(-farthest, farthest), "PuOr")
+    norm = Normalize(-farthest, farthest)
+    colors = ScalarMappable(norm, COLORS)
     ticks = list(range(-farthest, farthest + 1))
     for row, name in enumerate(names):
         for ax, n in zip(axes[row], sizes, strict=True):
-            _draw_map(ax, dataset, name, int(n), colors)
+            _draw_map(ax, dataset, name, int(n), norm)
         axes[row, 0].set_ylabel("success probability $p$")
         bar = figure.colorbar(colors, ax=axes[row].tolist(), ticks=ticks, extend="both")
         bar.ax.set_yticklabels([_factor(t) for t in ticks])
@@ -62,14 +64,12 @@ def draw(dataset: xr.Dataset) -> Drawing:
     return figure
 
 
-def _draw_map(ax: Axes, dataset: xr.Dataset, name: str, n: int, colors: ScalarMappable) -> None:
+def _draw_map(ax: Axes, dataset: xr.Dataset, name: str, n: int, norm: Normalize) -> None:
     group_size = stored_config(dataset).run.group_size
     share, probs = dataset.k.values / group_size, dataset.success_prob.values
     with np.errstate(invalid="ignore", divide="ignore"):  # a variance of another may be 0
         logs = np.log2(_ratio(dataset, name).sel(num_actions=n).values)
-    ax.pcolormesh(
-        share, probs, logs, norm=colors.norm, cmap=colors.cmap, shading="nearest", rasterized=True
-    )
+    ax.pcolormesh(share, probs, logs, norm=norm, cmap=COLORS, shading="nearest", rasterized=True)
     if np.nanmin(logs) < 0 < np.nanmax(logs):
         ax.contour(share, probs, logs, levels=[0.0], colors="black", linewidths=1.2)
     ax.grid(visible=False)

@@ -1,16 +1,24 @@
 """Command lines: parsed, recorded without private paths, and answered with one line on mistakes."""
 
+import errno
+import os
 import re
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from absl import flags
 
+from experiments.common import early_interrupt
 from experiments.common.configuration import MODES, PROJECT_ROOT
 from experiments.common.errors import UserError
 
+USER_ERROR = 2
+INTERRUPTED = 130
 SWITCHES = ("help", "force", "redraw")  # flags that take no value
+OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 CONFIG_FIELD = re.compile(r"--?(no)?config\.")
 
 
@@ -112,11 +120,45 @@ def without_flags(arguments: Sequence[str], *names: str) -> list[str]:
     skip = False
     for argument in arguments:
         name, has_value, _ = argument.lstrip("-").partition("=")
-        is_dropped = argument.startswith("-") and {name, name.removeprefix("no")} & {*names}
+        is_dropped = argument.startswith("-") and not {name, name.removeprefix("no")}.isdisjoint(
+            names
+        )
         if not (skip or is_dropped):
             kept.append(argument)
         skip = is_dropped and not has_value and name.removeprefix("no") not in SWITCHES
     return kept
+
+
+def run_guarded(body: Callable[[], int], after_interrupt: Callable[[], str]) -> NoReturn:
+    """Run a command and exit with its status; mistakes and Ctrl-C give one line, no traceback."""
+    try:
+        early_interrupt.hand_over()
+        status = body()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = USER_ERROR
+    except OSError as error:
+        if error.errno not in OF_DISK:
+            raise
+        print(f"error: {error.strerror}: make room and repeat the command", file=sys.stderr)
+        status = USER_ERROR
+    except KeyboardInterrupt:
+        with early_interrupt.ignored():
+            print(f"\ninterrupted: {after_interrupt()}", file=sys.stderr)
+        status = INTERRUPTED
+    sys.exit(status)
+
+
+def leave(main: Callable[[], None]) -> None:
+    """Run a command and leave the process; after Ctrl-C at once, whatever its threads compute."""
+    try:
+        main()
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if end.code == INTERRUPTED:
+            os._exit(INTERRUPTED)
+        raise
 
 
 def _public(argument: str) -> str:
