@@ -1,6 +1,8 @@
 """The grids of a figure, computed through the store: plans, progress, and what is left out."""
 
 import collections
+import functools
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -67,13 +69,12 @@ class Result(NamedTuple):
     errors: dict[str, list[str]]
 
 
-def way_to_execute(workers: int, cluster: str | None) -> Execute:
+def way_to_execute(workers: int, cluster: str | None, options: Mapping[str, str]) -> Execute:
     """How chunks are computed: in this process, by worker processes, or by a cluster."""
     if not workers and not cluster:
         return execution.execute
-    from experiments.engine.cluster import way_to_execute as elsewhere  # Dask comes with it
-
-    return elsewhere(workers, cluster)
+    elsewhere = importlib.import_module("experiments.engine.cluster")  # it loads Dask
+    return functools.partial(elsewhere.execute, workers=workers, cluster=cluster, options=options)
 
 
 def compute(

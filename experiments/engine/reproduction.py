@@ -3,6 +3,7 @@
 import functools
 import importlib
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ def run(names: Sequence[str], arguments: Sequence[str], doc: str) -> int:
       UserError: for a mistake in the arguments, before anything is computed.
     """
     overrides, others = figure_config.split_overrides(arguments)
+    of_cluster, others = command_line.split_fields(others, ["cluster"])
     values = _parse(others)
     if values.help:
         print(f"{doc}\n{command_line.flag_help(values)}")
@@ -67,7 +69,7 @@ def run(names: Sequence[str], arguments: Sequence[str], doc: str) -> int:
         _check_estimator(spec)
     tasks = _tasks(chosen, values, overrides, specs, arguments)
     with locked(out_dir):
-        failures = _bring_up_to_date(tasks, values, out_dir, specs)
+        failures = _bring_up_to_date(tasks, values, of_cluster["cluster"], out_dir, specs)
         entries = _stored_entries(names, out_dir, failures)
         _write(out_dir, entries)
         _summarize(entries, out_dir, failures)
@@ -154,7 +156,11 @@ def _tasks(
 
 
 def _bring_up_to_date(
-    tasks: Sequence[Task], values: flags.FlagValues, out_dir: Path, specs: Sequence[str]
+    tasks: Sequence[Task],
+    values: flags.FlagValues,
+    cluster_options: Mapping[str, str],
+    out_dir: Path,
+    specs: Sequence[str],
 ) -> dict[str, str]:
     """Work off the tasks; returns what went wrong, by the name of the figure."""
     failures: dict[str, str] = {}
@@ -166,7 +172,7 @@ def _bring_up_to_date(
         again = "; `make reproduce` computes them anew" if out_dir == Path(COMMITTED) else ""
         print(f"all {len(tasks)} figures are up to date: {where}{again}", flush=True)
         return failures
-    computing = None if values.redraw else _Computing(stale, values, specs)
+    computing = None if values.redraw else _Computing(stale, values, cluster_options, specs)
     for number, task in enumerate(tasks, start=1):
         name, head = task.figure.name, f"[{number}/{len(tasks)}] {task.figure.name}"
         if task not in stale:
@@ -204,7 +210,11 @@ class _Computing:
     """Computes the grids of figures, with one progress bar over all of them."""
 
     def __init__(
-        self, tasks: Sequence[Task], values: flags.FlagValues, specs: Sequence[str]
+        self,
+        tasks: Sequence[Task],
+        values: flags.FlagValues,
+        cluster_options: Mapping[str, str],
+        specs: Sequence[str],
     ) -> None:
         from experiments.engine import figure_grids  # JAX comes with the measurements
         from experiments.engine.store import Store
@@ -217,8 +227,11 @@ class _Computing:
             t.figure.name: figure_grids.make_plans(t.figure, resolved[t.figure.name]) for t in tasks
         }
         self._store = Store(Path(values.store))
-        self._execute = figure_grids.way_to_execute(values.workers, values.cluster)
+        self._execute = figure_grids.way_to_execute(
+            values.workers, values.cluster, cluster_options
+        )
         total = sum(work.num_runs for work in self._work.values())
+        self._lock = threading.Lock()
         self._bar = tqdm(total=total, unit="run", unit_scale=True, smoothing=0.05)
 
     def __call__(self, head: str, figure: Figure, config: ConfigDict) -> Mapping[str, xr.Dataset]:
@@ -226,11 +239,15 @@ class _Computing:
         work = self._work[figure.name]
         self._bar.set_description(head)
         result = self._grids.compute(
-            work, self._store, self._execute, self._bar.update, force=self._force
+            work, self._store, self._execute, self._watch, force=self._force
         )
         for line in self._grids.left_out(work, result, self._specs):
             self._bar.write(f"{figure.name}: {line}")
         return result.datasets
+
+    def _watch(self, num_runs: int) -> None:
+        with self._lock:
+            self._bar.update(num_runs)
 
     def close(self) -> None:
         """End the progress bar."""

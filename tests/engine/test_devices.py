@@ -26,7 +26,9 @@ def plan_of(**axes: object) -> Plan:
 def contents(plan: Plan, folder: Path, **options: int) -> bytes:
     store = Store(folder)
     outcome = execution.execute(plan, store, **options)
-    assert not [*outcome.remaining, *outcome.failed], [failure.error for _, failure in outcome.failed[:1]]
+    assert not [*outcome.remaining, *outcome.failed], [
+        failure.error for _, failure in outcome.failed[:1]
+    ]
     return dataset.to_bytes(dataset.merged(plan, store))
 
 
