@@ -82,13 +82,13 @@ def add_estimators(config: ConfigDict, specs: Sequence[str]) -> None:
         if ESTIMATOR in axes:
             values = axes[ESTIMATOR]
             values = tuple(values.split(",")) if isinstance(values, str) else tuple(values)
-            with axes.unlocked():
+            with axes.unlocked(), axes.ignore_type():
                 axes[ESTIMATOR] = values + tuple(spec for spec in specs if spec not in values)
 
 
 def shift_seeds(figure: Figure, config: ConfigDict, first: int) -> None:
     """Let every axis of seeds, and every other seed of the runs, begin later by `first`."""
-    with config.unlocked():
+    with config.unlocked(), config.ignore_type():
         for name, axes in config.get("grid", {}).items():
             if SEED in axes:
                 (axis,) = grid.parse_axes(_fields(figure, name), grid={SEED: axes[SEED]})
@@ -173,7 +173,7 @@ def _set_axis(figure: Figure, config: ConfigDict, one: Override) -> bool:
     found = [name for name in names if name in config.grid and field in config.grid[name]]
     for name in found:
         (axis,) = grid.parse_axes(_fields(figure, name), grid={field: one.value})
-        with config.unlocked():
+        with config.unlocked(), config.ignore_type():
             config.grid[name][field] = tuple(axis.values(field))
     return bool(found)
 

@@ -173,24 +173,26 @@ def _bring_up_to_date(
         print(f"all {len(tasks)} figures are up to date: {where}{again}", flush=True)
         return failures
     computing = None if values.redraw else _Computing(stale, values, cluster_options, specs)
-    for number, task in enumerate(tasks, start=1):
-        name, head = task.figure.name, f"[{number}/{len(tasks)}] {task.figure.name}"
-        if task not in stale:
-            print(f"{head}: up to date, the stored data are shown", flush=True)
-            continue
-        update_one = functools.partial(
-            update.bring_up_to_date,
-            task.figure,
-            task.config,
-            out_dir,
-            compute=functools.partial(computing, head) if computing else _never,
-            force=values.force,
-            redraw=values.redraw,
-            command=task.command,
-        )
-        _attempt(name, failures, functools.partial(_report, head, update_one))
-    if computing:
-        computing.close()
+    try:
+        for number, task in enumerate(tasks, start=1):
+            name, head = task.figure.name, f"[{number}/{len(tasks)}] {task.figure.name}"
+            if task not in stale:
+                print(f"{head}: up to date, the stored data are shown", flush=True)
+                continue
+            update_one = functools.partial(
+                update.bring_up_to_date,
+                task.figure,
+                task.config,
+                out_dir,
+                compute=functools.partial(computing, head) if computing else _never,
+                force=values.force,
+                redraw=values.redraw,
+                command=task.command,
+            )
+            _attempt(name, failures, functools.partial(_report, head, update_one))
+    finally:
+        if computing:
+            computing.close()
     return failures
 
 
@@ -227,9 +229,7 @@ class _Computing:
             t.figure.name: figure_grids.make_plans(t.figure, resolved[t.figure.name]) for t in tasks
         }
         self._store = Store(Path(values.store))
-        self._execute = figure_grids.way_to_execute(
-            values.workers, values.cluster, cluster_options
-        )
+        self._execute = figure_grids.way_to_execute(values.workers, values.cluster, cluster_options)
         total = sum(work.num_runs for work in self._work.values())
         self._lock = threading.Lock()
         self._bar = tqdm(total=total, unit="run", unit_scale=True, smoothing=0.05)

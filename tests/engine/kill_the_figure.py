@@ -44,7 +44,11 @@ def main(folder):
 def compute(figure, config):
     value = xr.DataArray(np.ones((2, 2, 4)), dims=("estimator", "k", "seed"))
     axes = config.grid.runs
-    return {"runs": value.assign_coords(**axes).rename("value").to_dataset()}
+    return {
+        "runs": value.assign_coords({name: list(axis) for name, axis in axes.items()})
+        .rename("value")
+        .to_dataset()
+    }
 
 
 def run(out_dir, config):
