@@ -248,7 +248,8 @@ def test_nothing_stale_needs_no_jax(capsys, project):
         "from pathlib import Path\n"
         "from experiments.engine import update\n"
         "from tests.engine import toy_figure as toy\n"
-        f"assert update.is_up_to_date(toy.FIGURE, toy.make_config(), Path({str(project / 'figures')!r}))\n"
+        f"folder = Path({str(project / 'figures')!r})\n"
+        "assert update.is_up_to_date(toy.FIGURE, toy.make_config(), folder)\n"
         "assert 'jax' not in sys.modules\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

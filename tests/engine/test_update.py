@@ -179,7 +179,7 @@ def test_redraw_uses_the_stored_summary_whatever_the_config(tmp_path):
     data = contents(tmp_path)["data.nc"]
     assert run(tmp_path, fields={"scale": 9.0}, compute=None, redraw=True).state == "drawn"
     assert contents(tmp_path)["data.nc"] == data
-    with pytest.raises(UserError, match="no stored result in .* to redraw"):
+    with pytest.raises(UserError, match=r"no stored result in .* to redraw"):
         run(tmp_path / "other", redraw=True)
 
 

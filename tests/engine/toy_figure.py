@@ -1,7 +1,6 @@
 """A figure over the toy measurement, which needs no JAX."""
 
 import xarray as xr
-from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
 from experiments.common import style
