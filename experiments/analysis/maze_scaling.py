@@ -86,7 +86,12 @@ def _draw_panel(ax: Axes, of_bias: xr.Dataset, k: int, num_updates: int) -> None
         offset = (position - (len(names) - 1) / 2) * 0.02 * float(of_bias.depth.max())
         never = depths[~learned] + offset
         ax.plot(
-            never, np.full(never.size, num_updates), look.marker, color=look.color, fillstyle="none"
+            never,
+            np.full(never.size, num_updates),
+            linestyle="none",
+            marker=look.marker,
+            color=look.color,
+            fillstyle="none",
         )
 
 

@@ -52,7 +52,7 @@ def compute(figure, config):
 
 
 def run(out_dir, config):
-    """Update the toy without starting JAX, so that this process may fork, and with quick figures."""
+    """Update without starting JAX, so that this process may fork, and with quick figures."""
     quick = {"device": dict, "git_state": dict, "versions": dict}
     with (
         mock.patch.multiple(provenance, **quick),
