@@ -1,6 +1,6 @@
 """Policy gradients for max@K and pass@K in JAX: advantages, exact truth, worlds."""
 
-from maxpo_jax import bandits, estimators, exact, mazes, objectives
+from maxpo_jax import bandits, estimators, exact, mazes, objectives, training
 from maxpo_jax.estimators import (
     canonical,
     ei,
@@ -26,4 +26,5 @@ __all__ = [
     "pkpo_sloo",
     "reinforce",
     "rloo",
+    "training",
 ]

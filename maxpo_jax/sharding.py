@@ -19,18 +19,18 @@ def split_over_devices(values: np.ndarray) -> jax.Array:
     """Place an array with its leading axis split over the devices of all processes.
 
     Args:
-        values: [replicates, ...], the same in every process.
+      values: [replicates, ...], the same in every process.
 
     Returns:
-        The array on the devices: on as many of them as divide the number of replicates in one
-        process, on all of them where there are several processes.
+      The array on the devices: on as many of them as divide the number of replicates in one
+      process, on all of them where there are several processes.
 
     Raises:
-        ValueError: if there are several processes and their devices do not divide the replicates.
+      ValueError: if there are several processes and their devices do not divide the replicates.
 
     Example:
-        >>> split_over_devices(np.arange(4)).shape
-        (4,)
+      >>> split_over_devices(np.arange(4)).shape
+      (4,)
     """
     devices = jax.devices()
     if jax.process_count() == 1:
@@ -49,14 +49,14 @@ def to_host(values: jax.Array) -> np.ndarray:
     """The whole of an array, in every process.
 
     Args:
-        values: an array, on the devices of one process or of several.
+      values: an array, on the devices of one process or of several.
 
     Returns:
-        The same values, in the memory of this process.
+      The same values, in the memory of this process.
 
     Example:
-        >>> to_host(split_over_devices(np.arange(4))).tolist()
-        [0, 1, 2, 3]
+      >>> to_host(split_over_devices(np.arange(4))).tolist()
+      [0, 1, 2, 3]
     """
     if isinstance(values, jax.Array) and not values.is_fully_addressable:
         return np.asarray(multihost_utils.process_allgather(values, tiled=True))

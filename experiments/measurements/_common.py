@@ -76,7 +76,11 @@ def refuse_estimator(run: FrozenConfigDict, *, binary: bool, k: int | None = Non
 
 def refuse_randomized(run: FrozenConfigDict) -> str:
     """Why an estimator that draws random numbers is refused where groups are enumerated."""
-    if not resolve(run.estimator).randomized:
+    try:
+        randomized = resolve(run.estimator).randomized
+    except UserError as error:
+        return str(error)
+    if not randomized:
         return ""
     return (
         f"estimator {run.estimator} is randomized, and enumeration knows no draws: measure it with "

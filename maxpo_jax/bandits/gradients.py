@@ -218,7 +218,7 @@ def block_moments(
     chosen = probs[actions]
     same = (actions[:, :, None] == actions[:, None, :]).astype(flat.dtype)
     scores = same - chosen[:, :, None] - chosen[:, None, :] + jnp.sum(jnp.square(probs))
-    squares = jnp.einsum("edi,edi->e", flat, jnp.einsum("dij,edj->edi", scores, flat))
+    squares = jnp.einsum("edi,edi->ed", flat, jnp.einsum("dij,edj->edi", scores, flat))
 
     by_sample = flat.reshape(flat.shape[0], -1).T
     credit = jax.ops.segment_sum(by_sample, actions.reshape(-1), probs.shape[0]).T
@@ -226,8 +226,13 @@ def block_moments(
 
     scale = _per_sample(k, advantages).reshape(-1)
     mean = scale[:, None] * mean
-    squared = jnp.square(scale) * squares
-    deviation = squared - draws * jnp.sum(jnp.square(mean), axis=-1)
+    # ||g - mean||^2 draw by draw, from the product of g and the mean: the difference of two sums
+    # over all draws would lose the digits of a small variance beside a large mean.
+    along = (mean - jnp.sum(mean * probs[None], axis=-1, keepdims=True))[:, actions]
+    products = scale[:, None] * jnp.einsum("edi,edi->ed", flat, along)
+    mean_square = jnp.sum(jnp.square(mean), axis=-1, keepdims=True)
+    distances = jnp.square(scale)[:, None] * squares - 2 * products + mean_square
+    deviation = jnp.sum(distances, axis=-1)
     return StreamingMoments(
         jnp.asarray(draws, flat.dtype), mean.reshape(*leading, -1), deviation.reshape(leading)
     )

@@ -30,18 +30,18 @@ def return_distribution(maze: Maze, probs: Array, num_steps: int) -> Array:
     .. math:: P(\textstyle\sum_t r_t = r), \qquad r = 0, \dots, \text{num\_steps}
 
     Args:
-        maze: the maze; its rewards are 0 or 1.
-        probs: [num_states] float, the probability of action 1 in each state.
-        num_steps: the longest episode, at least `maze.max_steps`; static.
+      maze: the maze; its rewards are 0 or 1.
+      probs: [num_states] float, the probability of action 1 in each state.
+      num_steps: the longest episode, at least `maze.max_steps`; static.
 
     Returns:
-        [num_steps + 1] float, the probability of each return 0, 1, ..., num_steps.
+      [num_steps + 1] float, the probability of each return 0, 1, ..., num_steps.
 
     Example:
-        >>> from maxpo_jax.mazes import builders as maze_builders
-        >>> maze = maze_builders.from_path("10")
-        >>> return_distribution(maze, jnp.full(4, 0.5), num_steps=2).tolist()
-        [0.5, 0.25, 0.25]
+      >>> from maxpo_jax.mazes import builders as maze_builders
+      >>> maze = maze_builders.from_path("10")
+      >>> return_distribution(maze, jnp.full(4, 0.5), num_steps=2).tolist()
+      [0.5, 0.25, 0.25]
     """
     nothing = jnp.zeros((maze.terminal.shape[0], num_steps + 1), probs.dtype).at[:, 0].set(1)
 
@@ -56,17 +56,17 @@ def goal_probability(maze: Maze, probs: Array, num_steps: int) -> Array:
     r"""Computes the exact probability that an episode reaches the goal.
 
     Args:
-        maze: the maze.
-        probs: [num_states] float, the probability of action 1 in each state.
-        num_steps: the longest episode, at least `maze.max_steps`; static.
+      maze: the maze.
+      probs: [num_states] float, the probability of action 1 in each state.
+      num_steps: the longest episode, at least `maze.max_steps`; static.
 
     Returns:
-        [] float.
+      [] float.
 
     Example:
-        >>> from maxpo_jax.mazes import builders as maze_builders
-        >>> float(goal_probability(maze_builders.from_path("10"), jnp.full(4, 0.5), num_steps=2))
-        0.25
+      >>> from maxpo_jax.mazes import builders as maze_builders
+      >>> float(goal_probability(maze_builders.from_path("10"), jnp.full(4, 0.5), num_steps=2))
+      0.25
     """
     at_goal = jnp.zeros(maze.terminal.shape[0], probs.dtype).at[maze.goal].set(1)
     return _backwards(maze, probs, num_steps, at_goal[:, None], lambda value, reward: value)[0]
@@ -76,22 +76,22 @@ def max_at_k(maze: Maze, probs: Array, k: int | Array, num_steps: int) -> Array:
     r"""Computes J_K, the expected largest of the returns of K independent episodes.
 
     .. math:: J_K = \sum_{r=1}^{\text{num\_steps}} \bigl(1 - F(r - 1)^K\bigr),
-        \qquad F(r) = P(\text{return} \le r)
+      \qquad F(r) = P(\text{return} \le r)
 
     Args:
-        maze: the maze; its rewards are 0 or 1.
-        probs: [num_states] float, the probability of action 1 in each state.
-        k: K, at least 1; a Python int, or an integer array that may be traced.
-        num_steps: the longest episode, at least `maze.max_steps`; static.
+      maze: the maze; its rewards are 0 or 1.
+      probs: [num_states] float, the probability of action 1 in each state.
+      k: K, at least 1; a Python int, or an integer array that may be traced.
+      num_steps: the longest episode, at least `maze.max_steps`; static.
 
     Returns:
-        [] float; J_1 for K = 1.
+      [] float; J_1 for K = 1.
 
     Example:
-        >>> from maxpo_jax.mazes import builders as maze_builders
-        >>> maze = maze_builders.from_path("10")
-        >>> [round(float(max_at_k(maze, jnp.full(4, 0.5), k, 2)), 4) for k in (1, 2)]
-        [0.75, 1.1875]
+      >>> from maxpo_jax.mazes import builders as maze_builders
+      >>> maze = maze_builders.from_path("10")
+      >>> [round(float(max_at_k(maze, jnp.full(4, 0.5), k, 2)), 4) for k in (1, 2)]
+      [0.75, 1.1875]
     """
     distribution = return_distribution(maze, probs, num_steps)
     returns = jnp.arange(num_steps + 1, dtype=distribution.dtype)
@@ -102,8 +102,8 @@ class StatelessOptimum(NamedTuple):
     """The best policy with one logit.
 
     Attributes:
-        prob: the probability of action 1.
-        value: J_K there.
+      prob: the probability of action 1.
+      value: J_K there.
     """
 
     prob: float
@@ -119,17 +119,17 @@ def stateless_optimum(maze: Maze, k: int) -> StatelessOptimum:
     derivative around it, in float64 (the value itself is too flat there to be compared).
 
     Args:
-        maze: one maze, not traced.
-        k: K, at least 1.
+      maze: one maze, not traced.
+      k: K, at least 1.
 
     Returns:
-        The probability and the value.
+      The probability and the value.
 
     Example:
-        >>> from maxpo_jax.mazes import builders as maze_builders
-        >>> optimum = stateless_optimum(maze_builders.from_path("10"), 1)  # p + p (1 - p)
-        >>> round(optimum.prob, 6), round(optimum.value, 6)
-        (1.0, 1.0)
+      >>> from maxpo_jax.mazes import builders as maze_builders
+      >>> optimum = stateless_optimum(maze_builders.from_path("10"), 1)  # p + p (1 - p)
+      >>> round(optimum.prob, 6), round(optimum.value, 6)
+      (1.0, 1.0)
     """
     num_steps = int(maze.max_steps)
     with jax.enable_x64(True):
@@ -161,15 +161,15 @@ def tabular_optimum(maze: Maze) -> float:
     A deterministic policy that walks to the largest return there is attains it, for every K.
 
     Args:
-        maze: one maze, not traced.
+      maze: one maze, not traced.
 
     Returns:
-        The largest return of an episode.
+      The largest return of an episode.
 
     Example:
-        >>> from maxpo_jax.mazes import builders as maze_builders
-        >>> tabular_optimum(maze_builders.from_path("10"))
-        2.0
+      >>> from maxpo_jax.mazes import builders as maze_builders
+      >>> tabular_optimum(maze_builders.from_path("10"))
+      2.0
     """
     value = jnp.zeros(maze.terminal.shape[0])
     for _ in range(int(maze.max_steps)):

@@ -67,6 +67,24 @@ def test_block_moments_agree_with_the_estimates_themselves():
     np.testing.assert_allclose(block.total_variance, variance, rtol=1e-5)
 
 
+def test_a_small_variance_beside_a_large_mean_keeps_its_digits():
+    """Two arms that pay -r and r: the raw-reward estimate is nearly the same for every group."""
+    rewards = np.array([-1.0, 1.01])
+    sampled = moments(
+        jax.random.key(0),
+        jnp.zeros(2),
+        Bandit(jnp.asarray(rewards, jnp.float32)),
+        jnp.array([1]),
+        group_size=6,
+        num_draws=4000,
+        names=("ei",),
+        block_size=4000,
+    )
+    truth = exact.variance("ei", np.zeros(2), rewards, 6, 1)
+    assert truth < 1e-4 * float(jnp.sum(sampled.mean**2))
+    assert float(sampled.total_variance[0]) == pytest.approx(truth, rel=0.25)
+
+
 def test_merged_blocks_are_the_whole():
     advantages, actions, probs = random_block()
     k = jnp.full((2, 3), 2)
