@@ -4,7 +4,8 @@
 # Left empty, the first of python3, python3.13, python3.12 and python3.11 that is new enough is used.
 PYTHON ?=
 MODE ?= full
-OUT_DIR ?= figures
+ONLY ?=
+OUT_DIR ?=
 
 VENV_PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
@@ -25,7 +26,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install figures test lint types doctest check benchmark readme clean
+.PHONY: help install figures reproduce test lint types doctest check benchmark readme clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -33,8 +34,15 @@ help: ## list the targets
 
 install: $(INSTALLED) ## create .venv from constraints.txt (every target below does it by itself)
 
-figures: $(INSTALLED) ## redraw every figure and print the claims (MODE=full|smoke OUT_DIR=figures)
-	@$(VENV_PYTHON) -m experiments.reproduce --mode="$(MODE)" --out_dir="$(OUT_DIR)"
+figures: $(INSTALLED) ## bring every figure up to date (MODE=full|smoke ONLY=a,b OUT_DIR=figures)
+	@$(VENV_PYTHON) -m experiments.reproduce --mode="$(MODE)" --only="$(ONLY)" \
+	  $(if $(OUT_DIR),--out_dir="$(OUT_DIR)")
+
+# One that was interrupted goes on; one that was finished begins again.
+reproduce: $(INSTALLED) ## compute everything anew in results/reproduced, and compare with figures/
+	@if [ -e results/reproduced/comparison.txt ]; then rm -rf results/reproduced; fi
+	@$(VENV_PYTHON) -m experiments.reproduce --only="$(ONLY)" --out_dir=results/reproduced \
+	  --store=results/reproduced/store --compare_with=figures
 
 test: $(INSTALLED) ## run the tests
 	@$(VENV_PYTHON) -m pytest -n 2 --dist worksteal

@@ -1,23 +1,29 @@
 """Learning curves on hard bandits, at a learning rate tuned for each estimator by the same grid.
 
-    python -m experiments.bandit_learning
+    python -m experiments.reproduce --only=bandit_learning
 
 Expected (full mode): on the ladder, the estimators of grad J_K reach a much larger J_K than RLOO
 and GRPO, which reach the larger J_1. About 1 minute on two cores; smoke mode 15 seconds.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
 def get_config(mode: str = "full") -> ConfigDict:
-    """Configuration of the experiment; `mode` is "full" or "smoke"."""
+    """Configuration of the figure; `mode` is "full" or "smoke"."""
     config = ConfigDict()
-    config.seed = 0
-    config.instances = ("needle", "rare_success", "ladder")
-    config.num_actions = 64
-    config.group_size = 16
-    config.k = 8
-    config.estimators = (
+    config.run = ConfigDict()
+    config.run.num_actions = 64
+    config.run.group_size = 16
+    config.run.k = 8
+    config.run.optimizer = "sgd"  # or "adam"
+    config.run.num_updates = 600
+    config.run.updates_per_record = 20
+    config.num_tuning_seeds = 16  # the first seeds choose the learning rate, the others are shown
+
+    estimators: tuple[str, ...] = (
         "maxpo",
         "ei",
         "pkpo_s",
@@ -26,21 +32,19 @@ def get_config(mode: str = "full") -> ConfigDict:
         "grpo",
         "pass_at_k_training_analytic",
     )
-    config.annealed_estimator = "maxpo"  # one more curve, K from k to 1; "" for none
-
-    config.optimizer = "sgd"  # or "adam"
-    config.learning_rates = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    config.num_updates = 600
-    config.updates_per_record = 20
-    config.num_tuning_seeds = 14  # these choose the learning rate
-    config.num_seeds = 50  # these are shown
+    common: dict[str, Any] = {
+        "instance": ("needle", "rare_success", "ladder"),
+        "learning_rate": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+        "seed": "0:64",
+    }
     if mode == "smoke":
-        config.instances = ("needle", "ladder")
-        config.estimators = ("maxpo", "rloo")
-        config.num_actions = 18
-        config.learning_rates = (0.3, 1.0)
-        config.num_updates = 40
-        config.updates_per_record = 10
+        estimators = ("maxpo", "rloo")
+        common = {"instance": ("needle", "ladder"), "learning_rate": (0.3, 1.0), "seed": "0:8"}
+        config.run.num_actions = 18
+        config.run.num_updates = 40
+        config.run.updates_per_record = 10
         config.num_tuning_seeds = 2
-        config.num_seeds = 8
+    config.grid = ConfigDict()
+    config.grid.constant = ConfigDict({"estimator": estimators, **common})
+    config.grid.annealed = ConfigDict({"estimator": ("maxpo",), "anneal": (True,), **common})
     return config

@@ -1,39 +1,48 @@
 """Error of the mean of N gradient estimates against N, with the exact plateau of biased estimators.
 
-    python -m experiments.estimation_error
+    python -m experiments.reproduce --only=estimation_error
 
 Expected (full mode): MaxPO, EI and PKPO fall as N^(-1/2); RLOO, GRPO, centered EI, z-scored MaxPO
 and Pass@k Training level off at their exact bias. About 2 minutes on two cores; smoke mode
 10 seconds.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
 def get_config(mode: str = "full") -> ConfigDict:
-    """Configuration of the experiment; `mode` is "full" or "smoke"."""
+    """Configuration of the figure; `mode` is "full" or "smoke"."""
     config = ConfigDict()
-    config.seed = 0
-    config.reward_families = ("gaussian", "bernoulli")
-    config.num_actions = 6
-    config.group_size = 8
-    config.k = 4
-    config.estimators = (
-        "maxpo",
-        "ei",
-        "pkpo_s",
-        "pkpo_sloo",
-        "rloo",
-        "grpo",
-        "center_ei",
-        "zscore_maxpo",
-        "pass_at_k_training_analytic",
-    )
-    decades = tuple(10**exponent for exponent in range(1, 6))
-    config.num_draws = (*(m * decade for decade in decades for m in (1, 2, 5)), 1_000_000)
-    config.num_replicates = 20
+    config.run = ConfigDict()
+    config.run.num_actions = 6
+    config.run.logits = "gaussian"
+    config.run.group_size = 8
+    config.run.k = 4
+    config.run.num_draws = 1_000_000
+    config.run.bandit_seed = 0
+
+    common: dict[str, Any] = {
+        "reward_family": ("gaussian", "bernoulli"),
+        "estimator": (
+            "maxpo",
+            "ei",
+            "pkpo_s",
+            "pkpo_sloo",
+            "rloo",
+            "grpo",
+            "center_ei",
+            "zscore_maxpo",
+            "pass_at_k_training_analytic",
+        ),
+    }
+    seed = "0:24"  # independent sequences of draws
     if mode == "smoke":
-        config.estimators = ("maxpo", "ei", "grpo", "center_ei")
-        config.num_draws = (10, 100, 1000)
-        config.num_replicates = 8
+        common = {"reward_family": ("gaussian",), "estimator": ("maxpo", "grpo", "center_ei")}
+        config.run.num_draws = 1000
+        seed = "0:8"
+    config.grid = ConfigDict()
+    config.grid.sampled = ConfigDict({**common, "seed": seed})
+    config.grid.exact = ConfigDict({**common, "seed": (0,)})  # the bandit of bandit_seed
     return config

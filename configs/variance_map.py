@@ -1,23 +1,31 @@
 """When does the leave-two-out baseline help? Exact variance ratio EI / MaxPO on Bernoulli bandits.
 
-    python -m experiments.variance_map
+    python -m experiments.reproduce --only=variance_map
 
 Expected: MaxPO has the lower variance at high success probability and many arms, EI at low
 success probability, at K close to B and on two arms. Seconds on two cores, in both modes.
 """
 
-import numpy as np
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
 def get_config(mode: str = "full") -> ConfigDict:
-    """Configuration of the experiment; `mode` is "full" or "smoke"."""
+    """Configuration of the figure; `mode` is "full" or "smoke"."""
     config = ConfigDict()
-    config.group_size = 16
-    config.ks = tuple(range(2, 16))
-    config.arms_per_outcome = (1, 2, 32)  # as many arms succeed as fail
-    config.success_probs = tuple(np.round(np.linspace(0.01, 0.99, 99), 4).tolist())
+    config.run = ConfigDict()
+    config.run.group_size = 16
+
+    axes: dict[str, Any] = {
+        "arms_per_outcome": (1, 2, 32),  # as many arms succeed as fail
+        "estimator": ("maxpo", "ei"),
+        "k": tuple(range(2, 16)),
+        "success_prob": tuple(round(0.01 * i, 2) for i in range(1, 100)),
+    }
     if mode == "smoke":
-        config.ks = (2, 4, 8, 15)
-        config.success_probs = tuple(np.round(np.linspace(0.05, 0.95, 19), 4).tolist())
+        axes["k"] = (2, 4, 8, 15)
+        axes["success_prob"] = tuple(round(0.05 * i, 2) for i in range(1, 20))
+    config.grid = ConfigDict()
+    config.grid.map = ConfigDict(axes)
     return config

@@ -1,22 +1,35 @@
-"""Times MaxPO next to sorting and to published algorithms, and measures its rounding errors."""
+"""Times MaxPO next to sorting and to published algorithms, and measures its rounding errors.
+
+    python -m experiments.benchmark_estimators [--mode=smoke] [--out_dir=DIR] [--config.FIELD=VALUE]
+
+It leaves the files of a figure in OUT_DIR/benchmark_estimators, and `table.md` and `results.json`.
+"""
 
 import functools
 import math
 import random
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
+from tqdm import tqdm
 
-from experiments import experiment, gradient_variance, reference_algorithms
-from experiments.common import provenance
-from experiments.common.configuration import resolve_config
-from experiments.drawings import benchmark_estimators as drawing
+from experiments import reference_algorithms
+from experiments.analysis import benchmark_estimators as analysis
+from experiments.common import command_line, findings, provenance
+from experiments.common.atomic_file import atomic_write, check_writable
+from experiments.common.configuration import override_from_flags, resolve_config
+from experiments.common.folder_lock import locked
+from experiments.engine import update
+from experiments.engine.figure import Figure
+from experiments.measurements import bandit_gradients
 from maxpo_jax import estimators
 
 ALGORITHMS = ("maxpo", "argsort", "copy", "quadratic", "pkpo_listing")
@@ -137,31 +150,26 @@ def _largest_error(group_size: int, k: int, dtype: str, seed: int) -> float:
 
 def gradient_draws(config: ConfigDict, names: tuple[str, ...]) -> xr.Dataset:
     """Gradient estimates per second as the figure `gradient_variance` computes them, n = 32."""
-    figure = resolve_config("gradient_variance", "full")
-    keys, logits, rewards = gradient_variance.instances(figure, figure.reward_families[0], 32)
-    run = functools.partial(
-        gradient_variance.total_variances,
-        keys[:1],
-        logits[:1],
-        rewards[:1],
-        jnp.array([figure.k]),
-        names=names,
-        group_size=figure.group_size,
-        num_draws=config.num_draws,
-        block_size=min(figure.block_size, config.num_draws),
-        noise=figure.noise,
-    )
-    seconds = median_seconds({"run": run}, config.min_repeats, config.seconds_per_row)["run"]
+    fields = dict(bandit_gradients.MEASUREMENT.fields)
+    fields |= dict(resolve_config("gradient_variance", "full").run)
+    run = FrozenConfigDict(fields | {"num_actions": 32, "num_draws": config.num_draws})
+    points = [{"estimator": name, "k": run.k} for name in names]
+    call = functools.partial(bandit_gradients.compute, run, np.zeros(1, np.int32), points)
+    seconds = median_seconds({"run": call}, config.min_repeats, config.seconds_per_row)["run"]
     return xr.Dataset({"gradient_draws_per_second": config.num_draws * len(names) / seconds})
 
 
-def parts(config: ConfigDict) -> dict[str, Callable[[], xr.Dataset]]:
-    """One part per row of the tables."""
+def check(config: ConfigDict) -> None:
+    """Refuse group sizes that cannot be timed."""
     sizes = (*config.group_sizes, *config.growing_group_sizes, *config.accuracy_group_sizes)
     if min(sizes) < 2:
         raise ValueError(f"group sizes hold {min(sizes)}; MaxPO needs 2 or more")
     if min((*config.group_sizes, *config.growing_group_sizes)) < 3:
         raise ValueError("the timed group sizes need 3 or more: K is at least 2")
+
+
+def parts(config: ConfigDict) -> dict[str, Callable[[], xr.Dataset]]:
+    """One part per row of the tables."""
     pieces: dict[str, Callable[[], xr.Dataset]] = {}
     for size in config.group_sizes:
         pieces[f"speed,B={size}"] = functools.partial(speed, config, config.num_groups, size, True)
@@ -207,15 +215,58 @@ def combine(config: ConfigDict, pieces: dict[str, xr.Dataset]) -> xr.Dataset:
     return dataset.assign_attrs(device=kind, platform=device["platform"])
 
 
-EXPERIMENT = experiment.Experiment(
+def measure(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """All tables; nothing of them is in a grid."""
+    with tqdm(parts(config).items(), unit="row") as progress:
+        return combine(config, {name: compute() for name, compute in progress})
+
+
+FIGURE = Figure(
     name="benchmark_estimators",
-    parts=parts,
-    combine=combine,
-    draw=drawing.draw,
-    claims=drawing.claims,
-    caption=drawing.caption,
-    texts=drawing.texts,
+    question="How fast and how precise is MaxPO?",
+    grids={},
+    summarize=measure,
+    draw=analysis.draw,
+    findings=analysis.findings,
+    caption=analysis.caption,
+    check=check,
 )
 
+
+def run(config: ConfigDict, out_dir: Path, command: str) -> update.Stored:
+    """Measure, and write the files of the figure and the tables."""
+    check_writable(out_dir)
+    with locked(out_dir):
+        stored = update.bring_up_to_date(
+            FIGURE, config, out_dir, compute=lambda *_: {}, force=True, command=command
+        ).stored
+        for name, text in analysis.texts(stored.dataset).items():
+            atomic_write(out_dir / FIGURE.name / name, text.encode())
+    return stored
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point; exits with status 0, 2 on mistakes, 130 on Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command_line.run_guarded(lambda: _main(arguments), lambda: "nothing is kept of a benchmark")
+
+
+def _main(arguments: Sequence[str]) -> int:
+    overrides, others = command_line.split_overrides(arguments)
+    values = command_line.common_flags()
+    command_line.parse(values, others)
+    if values.help:
+        print(f"{__doc__}\n{command_line.flag_help(values)}")
+        return 0
+    config = resolve_config(FIGURE.name, values.mode)
+    override_from_flags(config, overrides)
+    out_dir = Path(values.out_dir or {"full": "results", "smoke": "results/smoke"}[values.mode])
+    command = command_line.recorded_command("experiments.benchmark_estimators", arguments)
+    stored = run(config, out_dir, command)
+    print(findings.table(analysis.findings(stored.dataset)))
+    print(f"\n{FIGURE.name}: measured, in {out_dir / FIGURE.name}")
+    return 0
+
+
 if __name__ == "__main__":
-    experiment.main(EXPERIMENT)
+    command_line.leave(main)

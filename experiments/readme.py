@@ -14,7 +14,7 @@ from pathlib import Path
 from experiments import list_estimators
 from experiments.common.configuration import PROJECT_ROOT
 from experiments.common.gallery import cell
-from experiments.reproduce import EXPERIMENTS
+from experiments.reproduce import FIGURES
 
 README = PROJECT_ROOT / "README.md"
 WITHOUT_FILES = {
@@ -30,28 +30,26 @@ def estimator_table() -> str:
     return list_estimators.table(markdown=True)
 
 
-def claims_table() -> str:
-    """The claims of all committed figures, with what was measured and the verdict."""
-    path = PROJECT_ROOT / "figures" / "claims.json"
+def findings_table() -> str:
+    """The findings of all committed figures, with what was measured and the verdict."""
+    path = PROJECT_ROOT / "figures" / "findings.json"
     if not path.exists():
         return "`make figures` has not been run yet."
-    rows = ["| figure | claim | measured | verdict |", "|---|---|---|---|"]
-    for claim in json.loads(path.read_text()):
-        verdict = "holds" if claim["holds"] else "**does not hold**"
-        figure = f"[{claim['experiment']}](figures/README.md#{claim['experiment']})"
-        sentence, measured = cell(claim["sentence"]), cell(claim["measured"])
+    rows = ["| figure | finding | measured | verdict |", "|---|---|---|---|"]
+    for one in json.loads(path.read_text()):
+        verdict = "holds" if one["holds"] else "**does not hold**"
+        figure = f"[{one['figure']}](figures/README.md#{one['figure']})"
+        sentence, measured = cell(one["sentence"]), cell(one["measured"])
         rows.append(f"| {figure} | {sentence} | {measured} | {verdict} |")
     return "\n".join(rows)
 
 
 def gallery() -> str:
     """Every committed figure in the order of `reproduce`, each leading to its caption."""
-    shown = [
-        name for name in EXPERIMENTS if (PROJECT_ROOT / "figures" / name / f"{name}.png").exists()
-    ]
+    shown = [name for name in FIGURES if (PROJECT_ROOT / "figures" / name / f"{name}.png").exists()]
     if not shown:
         return "`make figures` draws them."
-    head = "Captions, claims and commands are in [figures/README.md](figures/README.md)."
+    head = "Captions, findings and commands are in [figures/README.md](figures/README.md)."
     images = [f"[![{name}](figures/{name}/{name}.png)](figures/README.md#{name})" for name in shown]
     return "\n\n".join([head, *images])
 
@@ -94,7 +92,7 @@ def benchmark() -> str:
     folder = PROJECT_ROOT / "figures" / "benchmark_estimators"
     if not (folder / "table.md").exists():
         return "`make benchmark` writes it."
-    claims = json.loads((folder / "results.json").read_text(encoding="utf-8"))["claims"]
+    claims = json.loads((folder / "results.json").read_text(encoding="utf-8"))["findings"]
     rows = ["| target | measured | verdict |", "|---|---|---|"]
     for claim in claims:
         verdict = "met" if claim["holds"] else "**not met**"
@@ -106,7 +104,7 @@ def benchmark() -> str:
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "benchmark": benchmark,
-    "claims": claims_table,
+    "findings": findings_table,
     "estimators": estimator_table,
     "gallery": gallery,
     "report_cards": report_cards,

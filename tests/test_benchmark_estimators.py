@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from experiments import benchmark_estimators, experiment
+from experiments import benchmark_estimators
+from experiments.analysis import benchmark_estimators as analysis
 from experiments.common.configuration import resolve_config
-from experiments.drawings import benchmark_estimators as drawing
 
 TINY = {
     "num_groups": 50,
@@ -26,20 +26,21 @@ TINY = {
 def result(tmp_path_factory):
     config = resolve_config("benchmark_estimators", "smoke", TINY)
     out_dir = tmp_path_factory.mktemp("benchmark")
-    return experiment.run(benchmark_estimators.EXPERIMENT, config, out_dir)
+    return out_dir, benchmark_estimators.run(config, out_dir, "python").dataset
 
 
 def test_writes_tables_numbers_and_figure(result):
-    tables = (result.directory / "table.md").read_text()
+    folder, dataset = result[0] / "benchmark_estimators", result[1]
+    tables = (folder / "table.md").read_text()
     assert "Measured on " in tables
     assert "| 8 |" in tables
-    numbers = json.loads((result.directory / "results.json").read_text())
-    assert len(numbers["claims"]) == len(result.claims) == 8
-    assert (result.directory / "benchmark_estimators.png").stat().st_size > 10_000
+    numbers = json.loads((folder / "results.json").read_text())
+    assert len(numbers["findings"]) == len(analysis.findings(dataset)) == 8
+    assert (folder / "benchmark_estimators.png").stat().st_size > 10_000
 
 
 def test_targets_are_judged_by_the_numbers(result):
-    dataset = experiment.load(benchmark_estimators.EXPERIMENT, result.directory.parent).dataset
+    _, dataset = result
     verdicts = {"share_of_argsort": "seconds_per_sample", "memory": "memory_per_reward"}
     verdicts |= {"compilation": "compile_seconds", "float32": "relative_error"}
     for name, variable in verdicts.items():
@@ -52,8 +53,8 @@ def test_targets_are_judged_by_the_numbers(result):
                 values *= factor
                 if (other := f"growing_{variable}") in changed:
                     changed[other] *= 1e-9
-            claims = {claim.name: claim for claim in drawing.claims(changed)}
-            assert claims[name].holds == holds, name
+            found = {one.name: one for one in analysis.findings(changed)}
+            assert found[name].holds == holds, name
 
 
 def test_calls_take_turns():
@@ -71,6 +72,6 @@ def test_calls_take_turns():
 def test_sizes_that_make_no_sense_are_refused():
     for name in ("group_sizes", "accuracy_group_sizes"):
         with pytest.raises(ValueError, match="MaxPO needs 2 or more"):
-            benchmark_estimators.parts(
+            benchmark_estimators.check(
                 resolve_config("benchmark_estimators", "smoke", {name: (1,)})
             )

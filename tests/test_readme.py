@@ -28,12 +28,12 @@ def test_a_stale_section_is_named():
     assert readme.stale_sections(stale) == ["estimators"]
 
 
-def test_the_claims_table_survives_a_bar_in_a_claim(tmp_path, monkeypatch):
-    claim = {"experiment": "toy", "sentence": "P(A | B) > 0", "measured": "0.1", "holds": False}
+def test_the_findings_table_survives_a_bar(tmp_path, monkeypatch):
+    finding = {"figure": "toy", "sentence": "P(A | B) > 0", "measured": "0.1", "holds": False}
     (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "claims.json").write_text(json.dumps([claim]))
+    (tmp_path / "figures" / "findings.json").write_text(json.dumps([finding]))
     monkeypatch.setattr(readme, "PROJECT_ROOT", tmp_path)
-    last_row = readme.claims_table().splitlines()[-1]
+    last_row = readme.findings_table().splitlines()[-1]
     assert last_row == r"| [toy](figures/README.md#toy) | P(A \| B) > 0 | 0.1 | **does not hold** |"
 
 

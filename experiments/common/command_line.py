@@ -1,5 +1,6 @@
 """Command lines: parsed, recorded without private paths, and answered with one line on mistakes."""
 
+import errno
 import os
 import re
 import shlex
@@ -16,6 +17,8 @@ from experiments.common.errors import UserError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+SWITCHES = ("help", "force", "redraw")  # flags that take no value
+OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 CONFIG_FIELD = re.compile(r"--?(no)?config\.")
 
 
@@ -119,10 +122,12 @@ def without_flags(arguments: Sequence[str], *names: str) -> list[str]:
     skip = False
     for argument in arguments:
         name, has_value, _ = argument.lstrip("-").partition("=")
-        is_dropped = argument.startswith("-") and name.removeprefix("no") in names
+        is_dropped = argument.startswith("-") and not {name, name.removeprefix("no")}.isdisjoint(
+            names
+        )
         if not (skip or is_dropped):
             kept.append(argument)
-        skip = is_dropped and not has_value and name == "out_dir"
+        skip = is_dropped and not has_value and name.removeprefix("no") not in SWITCHES
     return kept
 
 
@@ -133,6 +138,11 @@ def run_guarded(body: Callable[[], int], after_interrupt: Callable[[], str]) -> 
         status = body()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        status = USER_ERROR
+    except OSError as error:
+        if error.errno not in OF_DISK:
+            raise
+        print(f"error: {error.strerror}: make room and repeat the command", file=sys.stderr)
         status = USER_ERROR
     except KeyboardInterrupt:
         with early_interrupt.ignored():

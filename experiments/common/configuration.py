@@ -80,8 +80,7 @@ def config_hash(config: ConfigDict) -> str:
 
 def stored_config(dataset: xr.Dataset) -> ConfigDict:
     """The configuration that produced a stored dataset; sequences come back as tuples."""
-    fields = json.loads(dataset.attrs["config"])
-    return ConfigDict({name: _as_tuples(value) for name, value in fields.items()}).lock()
+    return ConfigDict(_as_tuples(json.loads(dataset.attrs["config"]))).lock()
 
 
 def _config_file(name_or_path: str) -> Path:
@@ -175,6 +174,8 @@ def _set_field(config: ConfigDict, field: str, value: Any) -> None:
 
 
 def _as_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_tuples(item) for name, item in value.items()}
     return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""Claims: a sentence, what was measured, and a verdict computed from the stored data."""
+"""Findings: a sentence, what was measured, and a verdict computed from the stored data."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
-HEADINGS = ("claim", "measured", "verdict")
+HEADINGS = ("finding", "measured", "verdict")
 VERDICT_WIDTH = len("does not hold")
 GAP = "  "
 NARROWEST = 60  # columns; a narrower terminal gets lines of this length
@@ -14,19 +14,19 @@ NARROWEST = 60  # columns; a narrower terminal gets lines of this length
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One statement about the stored data of an experiment.
+    """One statement about the stored data of a figure.
 
     `measured` and `holds` are computed from the data, whichever way they come out.
 
     Attributes:
-      experiment: name of the experiment whose data decide.
-      name: short identifier, unique within the experiment.
+      figure: name of the figure whose data decide.
+      name: short identifier, unique within the figure.
       sentence: the statement, in words.
       measured: the quantity that decides it, as text with its uncertainty.
       holds: the verdict.
     """
 
-    experiment: str
+    figure: str
     name: str
     sentence: str
     measured: str
@@ -41,11 +41,11 @@ class Finding:
         return "holds" if self.holds else "does not hold"
 
 
-def table(claims: Sequence[Finding], width: int | None = None) -> str:
-    """Plain-text table of claims, wrapped to the width of the terminal.
+def table(findings: Sequence[Finding], width: int | None = None) -> str:
+    """Plain-text table of findings, wrapped to the width of the terminal.
 
     Args:
-      claims: the claims, in the order in which they are shown.
+      findings: the findings, in the order in which they are shown.
       width: number of columns; None takes the width of the terminal.
 
     Returns:
@@ -53,17 +53,17 @@ def table(claims: Sequence[Finding], width: int | None = None) -> str:
 
     Example:
       >>> print(table([Finding("toy", "sign", "x is positive", "x = 2", True)], width=60))
-      claim                  measured               verdict
+      finding                measured               verdict
       ---------------------  ---------------------  -------------
       toy: x is positive     x = 2                  holds
     """
-    if not claims:
-        return "no claims"
+    if not findings:
+        return "no findings"
     width = max(width or shutil.get_terminal_size().columns, NARROWEST)
     text_width = (width - VERDICT_WIDTH - 2 * len(GAP)) // 2
     widths = (text_width, text_width, VERDICT_WIDTH)
     rows = [HEADINGS, tuple("-" * column for column in widths)]
-    rows += [(f"{c.experiment}: {c.sentence}", c.measured, c.verdict) for c in claims]
+    rows += [(f"{c.figure}: {c.sentence}", c.measured, c.verdict) for c in findings]
     return "\n".join(line for row in rows for line in _wrapped_row(row, widths))
 
 
@@ -77,7 +77,7 @@ def _wrapped_row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def to_json(claims: Iterable[Finding]) -> str:
-    """The claims as a JSON list of objects, one per claim, in order."""
-    records = [dataclasses.asdict(claim) for claim in claims]
+def to_json(findings: Iterable[Finding]) -> str:
+    """The findings as a JSON list of objects, one per finding, in order."""
+    records = [dataclasses.asdict(finding) for finding in findings]
     return json.dumps(records, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""The page beside the figures: each with its caption, its claims, and the command that makes it."""
+"""The page beside the figures: each with its caption, its findings, and its command."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Entry:
 
     name: str
     caption: str
-    claims: Sequence[Finding]
+    findings: Sequence[Finding]
     manifest: dict[str, Any]
 
 
@@ -37,18 +37,16 @@ def _section(entry: Entry) -> str:
 
 {entry.caption}
 
-{_claims_table(entry.claims)}
+{_findings_table(entry.findings)}
 
-Made by `{entry.manifest["command"]}` in {_duration(entry.manifest["wall_seconds"]["total"])} on
+Made by `{entry.manifest["command"]}` in {_duration(entry.manifest["wall_seconds"])} on
 {_device(entry.manifest["device"])}. {files}
 """
 
 
-def _claims_table(claims: Sequence[Finding]) -> str:
-    rows = [
-        f"| {cell(claim.sentence)} | {cell(claim.measured)} | {claim.verdict} |" for claim in claims
-    ]
-    return "\n".join(["| claim | measured | verdict |", "|---|---|---|", *rows])
+def _findings_table(findings: Sequence[Finding]) -> str:
+    rows = [f"| {cell(one.sentence)} | {cell(one.measured)} | {one.verdict} |" for one in findings]
+    return "\n".join(["| finding | measured | verdict |", "|---|---|---|", *rows])
 
 
 def cell(text: str) -> str:

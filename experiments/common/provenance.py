@@ -7,8 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jax
-
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 CODE_FOLDERS = ("maxpo_jax", "experiments", "configs")
 PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "h5netcdf", "h5py", "matplotlib")
@@ -32,6 +30,8 @@ def versions() -> dict[str, str]:
 
 def device() -> dict[str, Any]:
     """The devices that JAX computes on, and the processor of the host."""
+    import jax  # slow to import, and this module is asked for more
+
     devices = jax.devices()
     return {
         "platform": devices[0].platform,

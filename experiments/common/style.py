@@ -93,25 +93,29 @@ ESTIMATORS = {
     "tang_leave_one_out": EstimatorStyle("Tang LOO", GREEN, "1", "--"),
 }
 
-_FALLBACK_COLORS = (YELLOW, SKY, GREEN, PURPLE, ORANGE, GRAY)
-_FALLBACK_MARKERS = ("o", "s", "^", "v", "D", "P", "X")
+# Colors (Tol, Colour Schemes, 2021) and markers that no registered estimator has.
+_COLORS_OF_OTHERS = ("#117733", "#882255", "#332288", "#AA4499", "#999933", "#661100")
+_MARKERS_OF_OTHERS = ("$\\star$", "$\\diamond$", "$\\circ$", "$\\ast$", "$\\oplus$", "$\\otimes$")
 
 
 def estimator_style(name: str) -> EstimatorStyle:
     """Style of an estimator; one without an entry gets a dash-dotted style fixed by its name.
 
+    A function of the user, `path/to/file.py:function`, has the name of the function as its label.
+
     Example:
       >>> estimator_style("maxpo").label
       'MaxPO'
-      >>> estimator_style("my_estimator").label
+      >>> estimator_style("path/to/mine.py:my_estimator").label
       'my_estimator'
     """
     if name in ESTIMATORS:
         return ESTIMATORS[name]
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-    color = _FALLBACK_COLORS[number % len(_FALLBACK_COLORS)]
-    marker = _FALLBACK_MARKERS[number // len(_FALLBACK_COLORS) % len(_FALLBACK_MARKERS)]
-    return EstimatorStyle(name, color, marker, "-.")
+    label = name.rpartition(":")[2].lstrip("_")  # matplotlib hides labels that begin so
+    number = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4], "big")
+    color = _COLORS_OF_OTHERS[number % len(_COLORS_OF_OTHERS)]
+    marker = _MARKERS_OF_OTHERS[number // len(_COLORS_OF_OTHERS) % len(_MARKERS_OF_OTHERS)]
+    return EstimatorStyle(label, color, marker, "-.")
 
 
 def plain_label(name: str) -> str:
@@ -121,7 +125,8 @@ def plain_label(name: str) -> str:
       >>> plain_label("pkpo_sloo")
       'PKPO s^(loo)'
     """
-    return re.sub(r"\\mathrm\{([^}]*)\}|[${}]", r"\1", estimator_style(name).label)
+    label = estimator_style(name).label
+    return re.sub(r"\\mathrm\{([^}]*)\}|[${}]", r"\1", label) if name in ESTIMATORS else label
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.engine import measurement
 from experiments.engine.measurement import dotted_name
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +59,10 @@ def measurement_code(name: str) -> str:
     Args:
       name: name of the measurement, or of any module that defines one.
     """
-    file = importlib.import_module(dotted_name(name)).__file__
-    return closure_hash(Path(str(file)), (*FRAME, *SHOWING))
+    file = measurement.FOLDER / f"{name}.py"
+    if "." in name or not file.exists():  # imported only where it must be: JAX comes with it
+        file = Path(str(importlib.import_module(dotted_name(name)).__file__))
+    return closure_hash(file, (*FRAME, *SHOWING))
 
 
 def estimator_code(spec: str) -> str:

@@ -1,4 +1,4 @@
-"""Claims: the table that is printed and the JSON that is stored."""
+"""Findings: the table that is printed and the JSON that is stored."""
 
 import json
 
@@ -7,34 +7,34 @@ import pytest
 
 from experiments.common.findings import Finding, table, to_json
 
-CLAIMS = [
+FINDINGS = [
     Finding("toy", "positive", "the mean of the rewards is above zero", "0.50 [0.40, 0.60]", True),
     Finding("toy", "long", "a sentence of many words " * 8, "measured at length " * 8, False),
 ]
 
 
 def test_rows_wrap_to_the_width_and_lose_no_word() -> None:
-    text = table(CLAIMS, width=72)
+    text = table(FINDINGS, width=72)
     assert max(len(line) for line in text.splitlines()) <= 72
     words = text.split()
-    for claim in CLAIMS:
-        for word in set(claim.sentence.split()) | set(claim.measured.split()):
-            assert words.count(word) >= claim.sentence.split().count(word)
+    for finding in FINDINGS:
+        for word in set(finding.sentence.split()) | set(finding.measured.split()):
+            assert words.count(word) >= finding.sentence.split().count(word)
 
 
-def test_each_verdict_stands_in_the_row_of_its_claim() -> None:
-    lines = table(CLAIMS, width=100).splitlines()
+def test_each_verdict_stands_in_the_row_of_its_finding() -> None:
+    lines = table(FINDINGS, width=100).splitlines()
     rows = [line for line in lines if line.startswith("toy: ")]
     assert rows[0].endswith(" holds")
     assert rows[1].endswith(" does not hold")
 
 
 def test_a_narrow_terminal_still_gets_a_table() -> None:
-    assert table(CLAIMS, width=10) == table(CLAIMS, width=60)
+    assert table(FINDINGS, width=10) == table(FINDINGS, width=60)
 
 
-def test_no_claims() -> None:
-    assert table([]) == "no claims"
+def test_no_findings() -> None:
+    assert table([]) == "no findings"
 
 
 @pytest.mark.parametrize("holds", [np.bool_(True), np.array(True), True])
@@ -43,10 +43,10 @@ def test_verdict_becomes_a_plain_bool(holds: object) -> None:
 
 
 def test_json_holds_every_field_in_order() -> None:
-    records = json.loads(to_json(CLAIMS))
+    records = json.loads(to_json(FINDINGS))
     assert [record["name"] for record in records] == ["positive", "long"]
     assert records[0] == {
-        "experiment": "toy",
+        "figure": "toy",
         "name": "positive",
         "sentence": "the mean of the rewards is above zero",
         "measured": "0.50 [0.40, 0.60]",

@@ -1,0 +1,157 @@
+"""Exact variance ratio of EI and MaxPO on Bernoulli bandits, by enumeration of success counts."""
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure as Drawing
+from ml_collections import ConfigDict
+
+from experiments.analysis import labels
+from experiments.common import style
+from experiments.common.configuration import stored_config
+from experiments.common.findings import Finding
+from experiments.engine.figure import Figure
+
+COLORS = "PuOr"
+LARGEST_FACTOR = 4  # ratios beyond it share its color
+
+
+def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Exact variances [num_actions, estimator, k, success_prob]."""
+    variance = grids["map"].variance.rename(arms_per_outcome="num_actions")
+    dataset = variance.assign_coords(num_actions=2 * variance.num_actions).to_dataset()
+    names = {"variance": "exact trace of the covariance of the gradient estimate"}
+    return labels.label(dataset, names)
+
+
+def _others(dataset: xr.Dataset) -> list[str]:
+    """The estimators that are compared with MaxPO."""
+    known = dataset.variance.notnull().any(["num_actions", "k", "success_prob"])
+    names = labels.estimators(dataset.isel(estimator=known.values))
+    return [name for name in names if name != "maxpo"]
+
+
+def _ratio(dataset: xr.Dataset, other: str) -> xr.DataArray:
+    variance = dataset.variance
+    ratio = variance.sel(estimator=other, drop=True) / variance.sel(estimator="maxpo", drop=True)
+    return ratio.transpose("num_actions", "success_prob", "k")
+
+
+def draw(dataset: xr.Dataset) -> Drawing:
+    """One map per estimator and number of arms, with the line where both variances are equal."""
+    names, sizes = _others(dataset), dataset.num_actions.values
+    figure, axes = style.grid_of_panels(
+        len(names), len(sizes), panel_height=2.2, sharex=True, sharey=True
+    )
+    farthest = int(np.log2(LARGEST_FACTOR))
+    norm = Normalize(-farthest, farthest)
+    colors = ScalarMappable(norm, COLORS)
+    ticks = list(range(-farthest, farthest + 1))
+    for row, name in enumerate(names):
+        for ax, n in zip(axes[row], sizes, strict=True):
+            _draw_map(ax, dataset, name, int(n), norm)
+        axes[row, 0].set_ylabel("success probability $p$")
+        bar = figure.colorbar(colors, ax=axes[row].tolist(), ticks=ticks, extend="both")
+        bar.ax.set_yticklabels([_factor(t) for t in ticks])
+        bar.set_label(f"variance {style.estimator_style(name).label} / MaxPO")
+    for ax in axes[-1]:
+        ax.set_xlabel("$K / B$")
+    return figure
+
+
+def _draw_map(ax: Axes, dataset: xr.Dataset, name: str, n: int, norm: Normalize) -> None:
+    group_size = stored_config(dataset).run.group_size
+    share, probs = dataset.k.values / group_size, dataset.success_prob.values
+    with np.errstate(invalid="ignore", divide="ignore"):  # a variance of another may be 0
+        logs = np.log2(_ratio(dataset, name).sel(num_actions=n).values)
+    ax.pcolormesh(share, probs, logs, norm=norm, cmap=COLORS, shading="nearest", rasterized=True)
+    if np.nanmin(logs) < 0 < np.nanmax(logs):
+        ax.contour(share, probs, logs, levels=[0.0], colors="black", linewidths=1.2)
+    ax.grid(visible=False)
+    style.panel_title(ax, f"$n = {n}$, $B = {group_size}$")
+
+
+def _factor(exponent: int) -> str:
+    return f"{2**exponent:g}" if exponent >= 0 else f"1/{2**-exponent:g}"
+
+
+def findings(dataset: xr.Dataset) -> list[Finding]:
+    """Where each estimator wins, for every number of arms."""
+    return [finding for other in _others(dataset) for finding in _against(dataset, other)]
+
+
+def _against(dataset: xr.Dataset, other: str) -> list[Finding]:
+    ratio, label = _ratio(dataset, other), style.plain_label(other)
+    suffix = "" if other == "ei" else f"_{labels.short(other)}"
+    found = []
+    for n in map(int, ratio.num_actions.values):
+        of_n = ratio.sel(num_actions=n)
+        where_maxpo = float((of_n > 1).sum() / of_n.notnull().sum())
+        found.append(
+            Finding(
+                "variance_map",
+                f"maxpo_somewhere_n{n}{suffix}",
+                f"on {n} arms MaxPO has a lower variance than {label} on more than half of the map",
+                f"MaxPO is lower on {where_maxpo:.0%} of the (K, p) points; {label} / MaxPO from "
+                f"{float(of_n.min()):.2f} to {float(of_n.max()):.2f}",
+                where_maxpo > 0.5,
+            )
+        )
+    most_arms = ratio.isel(num_actions=-1).dropna("k", how="all")
+    thresholds = [_first_above_one(most_arms.sel(k=k)) for k in most_arms.k.values]
+    found.append(
+        Finding(
+            "variance_map",
+            f"threshold_rises_with_k{suffix}",
+            f"on {int(ratio.num_actions[-1])} arms MaxPO varies less than {label} above a success "
+            "probability that does not fall as K grows",
+            ", ".join(
+                f"K = {k}: p > {p:g}" for k, p in zip(most_arms.k.values, thresholds, strict=True)
+            ),
+            all(a <= b for a, b in itertools.pairwise(thresholds)),
+        )
+    )
+    return found
+
+
+def _first_above_one(of_k: xr.DataArray) -> float:
+    """The largest p up to which the other is not worse; 0 where MaxPO always wins."""
+    lower = of_k.success_prob.values[of_k.values <= 1]
+    return float(lower.max()) if lower.size else 0.0
+
+
+def caption(dataset: xr.Dataset) -> str:
+    """Caption generated from the configuration that produced the data."""
+    run = stored_config(dataset).run
+    others = " and ".join(style.plain_label(name) for name in _others(dataset))
+    return (
+        f"When does the leave-two-out baseline help? Exact ratio of the total variances of "
+        f"{others} and MaxPO on Bernoulli bandits with n arms, of which half succeed (together "
+        f"with probability p) and half fail, for groups of B = {run.group_size}. Purple: MaxPO "
+        f"has the lower variance; orange: the other has; black line: equal. Colors end at a factor "
+        f"of {LARGEST_FACTOR}. Every value is exact: the number of successes is enumerated."
+    )
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse a map without MaxPO, or without another to compare it with."""
+    names = config.grid.map.estimator
+    if "maxpo" not in names or len(names) < 2:
+        raise ValueError(f"estimator is {names}; it must hold maxpo and one more")
+
+
+FIGURE = Figure(
+    name="variance_map",
+    question="When does the leave-two-out baseline lower the variance?",
+    grids={"map": "bernoulli_gradients"},
+    summarize=summarize,
+    draw=draw,
+    findings=findings,
+    caption=caption,
+    check=check,
+)

@@ -1,1 +1,0 @@
-"""The sweeps of the experiments, one module each: see `experiments.sweeps.sweepable`."""

@@ -1,1 +1,0 @@
-"""Sweeps: axes into items, items into a store, the store into one dataset, a table and a page."""
