@@ -1,80 +1,63 @@
-"""Writes the generated sections of README.md: `python -m experiments.readme [--check]`.
+"""Writes the generated sections of the pages: `python -m experiments.readme [--check]`.
 
-A section lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; `SECTIONS` says what stands
-in it. To add one, put the two comments into README.md and a function into `SECTIONS`.
+A section lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; `PAGES` says which stand on
+which page, and who writes them. To add one, put the two comments into the page and a function here.
 """
 
-import ast
+import importlib
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments import list_estimators
 from experiments.common.configuration import PROJECT_ROOT
 from experiments.common.gallery import cell
+from experiments.engine import measurement
 from experiments.reproduce import FIGURES
 
-README = PROJECT_ROOT / "README.md"
-WITHOUT_FILES = {
-    "tests": "one file per module, and oracles that share no code with it",
-    "figures": "PNG, PDF, data and manifest of every figure",
-}
 REPORT_CARDS = ("maxpo", "center_ei")
-TREE_FOLDERS = ("maxpo_jax", "experiments", "configs", "tests", "figures")
+LONGEST_CELL = 160
+NOT_YET = "not computed yet"
 
 
-def estimator_table() -> str:
-    """The facts of every registered estimator, as a Markdown table."""
-    return list_estimators.table(markdown=True)
-
-
-def findings_table() -> str:
-    """The findings of all committed figures, with what was measured and the verdict."""
+def figure_table() -> str:
+    """Every figure: what it answers, and the first of its findings."""
     path = PROJECT_ROOT / "figures" / "findings.json"
-    if not path.exists():
-        return "`make figures` has not been run yet."
-    rows = ["| figure | finding | measured | verdict |", "|---|---|---|---|"]
-    for one in json.loads(path.read_text()):
-        verdict = "holds" if one["holds"] else "**does not hold**"
-        figure = f"[{one['figure']}](figures/README.md#{one['figure']})"
-        sentence, measured = cell(one["sentence"]), cell(one["measured"])
-        rows.append(f"| {figure} | {sentence} | {measured} | {verdict} |")
+    findings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    first: dict[str, Mapping[str, Any]] = {}
+    for finding in findings:
+        first.setdefault(finding["figure"], finding)
+    rows = ["| figure | question | finding |", "|---|---|---|"]
+    for name in FIGURES:
+        question = importlib.import_module(f"experiments.analysis.{name}").FIGURE.question
+        link = f"[{name}](figures/README.md#{name})"
+        found = finding_cell(first[name]) if name in first else NOT_YET
+        rows.append(f"| {link} | {cell(question)} | {found} |")
     return "\n".join(rows)
 
 
-def gallery() -> str:
-    """Every committed figure in the order of `reproduce`, each leading to its caption."""
-    shown = [name for name in FIGURES if (PROJECT_ROOT / "figures" / name / f"{name}.png").exists()]
-    if not shown:
-        return "`make figures` draws them."
-    head = "Captions, findings and commands are in [figures/README.md](figures/README.md)."
-    images = [f"[![{name}](figures/{name}/{name}.png)](figures/README.md#{name})" for name in shown]
-    return "\n\n".join([head, *images])
+def finding_cell(finding: Mapping[str, Any]) -> str:
+    """A finding as a cell of a table: its verdict always, what was measured as far as it fits."""
+    holds = finding.get("holds")
+    verdict = "" if holds is None else " (holds)" if holds else " **(does not hold)**"
+    sentence, measured = finding["sentence"], finding.get("measured", "")
+    room = LONGEST_CELL - len(verdict)
+    text = sentence if len(sentence) <= room else textwrap.shorten(sentence, room, placeholder="…")
+    for part in re.split(r"(?<=;) ", measured):  # whole parts, or their numbers would mislead
+        longer = f"{text} {part}" if text != sentence else f"{text}: {part}"
+        if not part or len(cell(longer)) > room:
+            break
+        text = longer
+    return cell(text.rstrip(";")) + verdict
 
 
-def tree() -> str:
-    """The files of the repository, one line each, with the first line of their docstring."""
-    lines = ["```"]
-    for folder in TREE_FOLDERS:
-        lines.append(f"{folder}/")
-        if folder in WITHOUT_FILES:
-            lines[-1] = f"{lines[-1]:<38}{WITHOUT_FILES[folder]}"
-            continue
-        files = sorted((PROJECT_ROOT / folder).rglob("*.py"), key=_tree_order)
-        lines += [_tree_line(file, folder) for file in files if file.stem != "__init__"]
-    return "\n".join([*lines, "```"])
-
-
-def _tree_order(file: Path) -> tuple[str, ...]:
-    return file.parent.as_posix(), file.name
-
-
-def _tree_line(file: Path, folder: str) -> str:
-    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    name = file.relative_to(PROJECT_ROOT / folder).as_posix()
-    return f"  {name:<36}{docstring.splitlines()[0] if docstring else ''}".rstrip()
+def estimator_table() -> str:
+    """The facts of every registered estimator."""
+    return list_estimators.table(markdown=True)
 
 
 def report_cards() -> str:
@@ -87,28 +70,25 @@ def report_cards() -> str:
     return "\n\n".join(blocks)
 
 
-def benchmark() -> str:
-    """The committed benchmark: its figure, its targets with their verdicts, and its tables."""
-    folder = PROJECT_ROOT / "figures" / "benchmark_estimators"
-    if not (folder / "table.md").exists():
-        return "`make benchmark` writes it."
-    claims = json.loads((folder / "results.json").read_text(encoding="utf-8"))["findings"]
-    rows = ["| target | measured | verdict |", "|---|---|---|"]
-    for claim in claims:
-        verdict = "met" if claim["holds"] else "**not met**"
-        rows.append(f"| {cell(claim['sentence'])} | {cell(claim['measured'])} | {verdict} |")
-    image = "![benchmark](figures/benchmark_estimators/benchmark_estimators.png)"
-    tables = (folder / "table.md").read_text(encoding="utf-8").rstrip()
-    return "\n\n".join([image, "\n".join(rows), tables])
+def measurement_table() -> str:
+    """Every measurement: what it measures, the fields of a run, and its outputs."""
+    rows = ["| measurement | fields and their defaults | outputs |", "|---|---|---|"]
+    for name in measurement.names():
+        one = measurement.load(name)
+        fields = ", ".join(f"`{field}={value}`" for field, value in one.fields.items())
+        outputs = ", ".join(
+            f"`{output}`" + (f" [{', '.join(about.dims)}]" if about.dims else "")
+            for output, about in one.outputs.items()
+        )
+        rows.append(f"| `{name}` | {fields} | {outputs} |")
+    return "\n".join(rows)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {
-    "benchmark": benchmark,
-    "findings": findings_table,
-    "estimators": estimator_table,
-    "gallery": gallery,
-    "report_cards": report_cards,
-    "tree": tree,
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"figures": figure_table},
+    "maxpo_jax/estimators/README.md": {"estimators": estimator_table},
+    "maxpo_jax/report_card/README.md": {"report_cards": report_cards},
+    "experiments/README.md": {"measurements": measurement_table},
 }
 
 
@@ -122,41 +102,45 @@ def end(name: str) -> str:
     return f"<!-- end: {name} -->"
 
 
-def generated(text: str) -> str:
-    """The text of README.md with every generated section as it should be.
+def generated(page: str, text: str) -> str:
+    """The text of a page with every generated section as it should be.
 
     Raises:
-      ValueError: a section that is named in the text is not in `SECTIONS`, or the other way round.
+      ValueError: a section that is named in the text is not among those of the page in `PAGES`, or
+        the other way round.
     """
+    sections = PAGES[page]
     named = re.findall(r"<!-- begin: (\w+) -->", text)
-    if sorted(named) != sorted(SECTIONS):
-        raise ValueError(f"README.md has sections {sorted(named)}, not {sorted(SECTIONS)}")
-    for name, write in SECTIONS.items():
+    if sorted(named) != sorted(sections):
+        raise ValueError(f"{page} has sections {sorted(named)}, not {sorted(sections)}")
+    for name, write in sections.items():
         before, _, rest = text.partition(begin(name))
         after = rest.partition(end(name))[2]
         text = f"{before}{begin(name)}\n{write()}\n{end(name)}{after}"
     return text
 
 
-def stale_sections(text: str) -> list[str]:
-    """Names of the generated sections that are not up to date in the text of README.md."""
-    return [name for name in SECTIONS if _section(text, name) != _section(generated(text), name)]
+def stale_sections(page: str, text: str) -> list[str]:
+    """Names of the generated sections that are not up to date in the text of a page."""
+    new = generated(page, text)
+    return [name for name in PAGES[page] if _section(text, name) != _section(new, name)]
 
 
 def _section(text: str, name: str) -> str:
     return text.partition(begin(name))[2].partition(end(name))[0]
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], root: Path = PROJECT_ROOT) -> int:
     """Write the sections, or with `--check` name the stale ones; returns the exit status."""
-    text = README.read_text(encoding="utf-8")
-    if "--check" in arguments:
-        stale = stale_sections(text)
-        if stale:
-            print(f"README.md is stale in: {', '.join(stale)}; run: make readme", file=sys.stderr)
-        return int(bool(stale))
-    README.write_text(generated(text), encoding="utf-8")
-    return 0
+    status = 0
+    for page in PAGES:
+        text = (root / page).read_text(encoding="utf-8")
+        if "--check" not in arguments:
+            (root / page).write_text(generated(page, text), encoding="utf-8")
+        elif stale := stale_sections(page, text):
+            print(f"{page} is stale in: {', '.join(stale)}; run: make readme", file=sys.stderr)
+            status = 1
+    return status
 
 
 if __name__ == "__main__":
