@@ -201,8 +201,6 @@ class _Subject:
         key: jax.Array | None = None,
     ) -> jax.Array:
         """Advantages [..., B]."""
-        if self.randomized and key is None:
-            raise ValueError("a randomized estimator needs a random key: pass key=")
         leading = rewards.shape[:-1]
         keys = None if key is None or not self.randomized else _keys(key, leading)
         if self.traced and (where is None or self.takes_where):
