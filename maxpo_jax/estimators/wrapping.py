@@ -348,8 +348,11 @@ def _rows(subject: _Subject, groups: np.ndarray, k: int) -> np.ndarray:
     Raises:
       CannotCallError: if they are no numbers, or of another shape.
     """
-    key = jax.random.key(0) if subject.randomized else None
-    rows = [np.asarray(subject.of_group(group, k, None, key)) for group in groups]
+    keys = jax.random.split(jax.random.key(0), len(groups)) if subject.randomized else None
+    rows = [
+        np.asarray(subject.of_group(group, k, None, None if keys is None else keys[row]))
+        for row, group in enumerate(groups)
+    ]
     wrong = [row for row in rows if row.shape != groups[0].shape or row.dtype.kind not in "fiub"]
     if wrong:
         raise CannotCallError(
