@@ -169,7 +169,7 @@ class _Work:
         error = (
             future.exception(timeout=SECONDS_BETWEEN_CHECKS) if future.status == "error" else None
         )
-        if type(error).__name__ == "KilledWorker":
+        if error is not None and type(error).__name__ == "KilledWorker":
             self._after_kills(task, error.allowed_failures + 1)
             self._close(task)
         elif isinstance(error, ConnectionError):

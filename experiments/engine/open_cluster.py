@@ -136,7 +136,8 @@ class Connection:
                 self._num_failed_starts += 1
                 self._gone_since.pop(name)
                 self.cluster.workers.pop(name, None)
-                self.client.loop.add_callback(_close_quietly, worker)
+                loop: Any = self.client.loop
+                loop.add_callback(_close_quietly, worker)
         self.cluster.scale(self.num_workers)
 
     def abandon(self) -> None:

@@ -14,6 +14,7 @@ from experiments.engine import cluster, dataset, execution, open_cluster, remote
 from experiments.engine.plan import Plan
 from experiments.engine.store import Store
 from tests.engine.kill_the_toy import contents_of, make
+from tests.engine.test_kills import start
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -241,9 +242,14 @@ def test_mistakes_are_told_before_anything_starts(arguments: tuple, message: str
 def test_what_a_cluster_does_not_take_is_told_in_one_line(
     tmp_path: Path, name: str, options: dict, message: str
 ) -> None:
-    with pytest.raises(UserError, match=message) as raised:
-        cluster.executor(2, name, options)(make(1), Store(tmp_path), lambda num_runs: None)
-    assert "\n" not in str(raised.value)
+    flags = [f"--cluster.{option}={value}" for option, value in options.items()]
+    folders = [f"--store={tmp_path / 'store'}", f"--out_dir={tmp_path / 'out'}"]
+    toy = ["experiments.sweep", "tests.engine.toy_measurement", "--grid.k=2,4"]
+    sweep = start(*toy, *folders, "--workers=2", f"--cluster={name}", *flags)
+    output, errors = sweep.communicate(timeout=60)
+    assert sweep.returncode == 2
+    assert message in errors.strip().splitlines()[-1]
+    assert "Traceback" not in output + errors
 
 
 @pytest.mark.parametrize(("arguments", "flag"), [((2,), "--workers"), ((2, "slurm"), "--cluster")])
