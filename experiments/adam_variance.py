@@ -10,9 +10,10 @@ import xarray as xr
 from ml_collections import ConfigDict
 
 from experiments import bandit_runs, experiment
+from experiments import old_training as training
 from experiments.drawings import adam_variance as drawing
-from maxpo_jax import estimators, training
-from maxpo_jax.bandits.lottery import Instance, make_instance
+from experiments.old_lottery import Instance, make_instance
+from maxpo_jax import estimators
 
 
 @functools.partial(jax.jit, static_argnames=("estimator", "group_size", "num_draws"))

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from experiments import bandit_runs, experiment
 from experiments.drawings import bandit_learning as drawing
+from experiments.old_lottery import make_instance
 from maxpo_jax.bandits import policy as policies
-from maxpo_jax.bandits.lottery import make_instance
 
 ANNEALED = "+annealed"  # behind the name of the estimator
 MEASURES = {

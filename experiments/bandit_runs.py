@@ -9,10 +9,11 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from maxpo_jax import estimators, training
-from maxpo_jax.bandits import lottery as lotteries
+from experiments import old_lottery as lotteries
+from experiments import old_training as training
+from experiments.old_lottery import Instance, Lottery
+from maxpo_jax import estimators
 from maxpo_jax.bandits import policy as policies
-from maxpo_jax.bandits.lottery import Instance, Lottery
 
 OPTIMISERS = {"sgd": optax.identity(), "adam": optax.scale_by_adam()}
 

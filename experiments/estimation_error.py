@@ -48,12 +48,12 @@ def running_means(
             jax.random.fold_in(key, block),
             logits,
             Bandit(rewards),
-            k[None],
+            jnp.broadcast_to(k, (len(members),)),
             estimators=members,
             group_size=group_size,
             num_draws=block_size,
         )
-        return moments.mean[0]
+        return moments.mean
 
     def add_block(block: jax.Array, means: jax.Array) -> jax.Array:
         fresh = jax.vmap(lambda key: block_mean(key, block))(keys)
@@ -158,7 +158,7 @@ def combine(config: ConfigDict, pieces: dict[str, xr.Dataset]) -> xr.Dataset:
 def is_unbiased(name: str) -> bool:
     """Whether the estimator is registered as unbiased for grad J_K."""
     estimator = estimators.get(name)
-    return estimator.unbiased and estimator.target == "J_K"
+    return bool(estimator.unbiased) and estimator.target == "J_K"
 
 
 EXPERIMENT = experiment.Experiment(

@@ -44,13 +44,13 @@ def total_variances(
             key,
             theta,
             bandit,
-            ks,
-            estimators=members,
+            jnp.repeat(ks, len(members)),
+            estimators=members * ks.shape[0],
             group_size=group_size,
             num_draws=num_draws,
             block_size=block_size,
         )
-        return moments.total_variance
+        return moments.total_variance.reshape(ks.shape[0], len(members))
 
     return jax.lax.map(of_instance, (keys, logits, rewards))
 

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from scipy import optimize
 
 from experiments import bandit_runs, experiment
+from experiments import old_lottery as lotteries
 from experiments.drawings import k_sensitivity as drawing
-from maxpo_jax.bandits import lottery as lotteries
+from experiments.old_lottery import Lottery, make_instance
 from maxpo_jax.bandits import policy as policies
-from maxpo_jax.bandits.lottery import Lottery, make_instance
 
 
 def largest_max_at_k(lottery: Lottery, k: int) -> float:

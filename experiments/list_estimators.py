@@ -36,7 +36,7 @@ def row(entry: Estimator) -> tuple[str, ...]:
     real = entry.reward_type == "real"
     return (
         entry.name,
-        entry.target if entry.unbiased else f"nothing (meant for {entry.target})",
+        f"{entry.target}" if entry.unbiased else f"nothing (meant for {entry.target})",
         constant(entry) if entry.unbiased else "-",
         _mark(entry.centered),
         _mark(entry.shift_invariant) if real else "-",
@@ -49,6 +49,8 @@ def row(entry: Estimator) -> tuple[str, ...]:
 
 def constant(entry: Estimator) -> str:
     """The constant c in E g = c grad target, in the middle of the allowed K of a group of 8."""
+    if entry.scale is None:
+        return "-"
     smallest, largest = entry.k_range.smallest(EXAMPLE_SIZE), entry.k_range.largest(EXAMPLE_SIZE)
     k = min(max(EXAMPLE_SIZE // 2, smallest), largest)
     return f"{entry.scale(EXAMPLE_SIZE, k):.4g} (K = {k})"
@@ -69,7 +71,7 @@ def table(markdown: bool) -> str:
     )
 
 
-def _mark(fact: bool) -> str:
+def _mark(fact: bool | None) -> str:
     return "yes" if fact else "no"
 
 

@@ -14,14 +14,14 @@ from ml_collections import ConfigDict
 from scipy import stats
 
 from experiments import experiment
+from experiments import old_maze_training as maze_training
 from experiments.drawings import maze_learning as drawing
+from experiments.old_maze_training import WINDOW, Curves
 from maxpo_jax import estimators, objectives
 from maxpo_jax.mazes import builders as maze_builders
 from maxpo_jax.mazes import exact as maze_exact
 from maxpo_jax.mazes import policy as maze_policies
-from maxpo_jax.mazes import training as maze_training
 from maxpo_jax.mazes.maze import Maze
-from maxpo_jax.mazes.training import WINDOW, Curves
 
 CURVES = {
     "mean_return": "mean return, moving average over 10 updates",

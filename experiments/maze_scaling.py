@@ -13,13 +13,13 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from experiments import experiment
+from experiments import old_maze_training as maze_training
 from experiments.drawings import maze_scaling as drawing
+from experiments.old_maze_training import WINDOW
 from maxpo_jax import estimators
 from maxpo_jax.mazes import builders as maze_builders
 from maxpo_jax.mazes import policy as maze_policies
-from maxpo_jax.mazes import training as maze_training
 from maxpo_jax.mazes.maze import Maze
-from maxpo_jax.mazes.training import WINDOW
 
 VARIANCE_GROUPS = 2
 GOAL_PROBABILITY = 0.5

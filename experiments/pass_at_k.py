@@ -10,17 +10,18 @@ import xarray as xr
 from ml_collections import ConfigDict
 
 from experiments import bandit_runs, experiment
+from experiments import old_training as training
 from experiments.drawings import pass_at_k as drawing
-from maxpo_jax import estimators, objectives, training
+from maxpo_jax import estimators, objectives
 from maxpo_jax.bandits import contextual as contexts
-from maxpo_jax.bandits.contextual import Prompts
+from maxpo_jax.bandits.contextual import ContextualBandit
 
 POLICIES = ("table", "shared")
 
 
-def make_prompts(config: ConfigDict, policy: str) -> Prompts:
+def make_prompts(config: ConfigDict, policy: str) -> ContextualBandit:
     """The prompts of the experiment under one of the two kinds of policy."""
-    return contexts.make_prompts(
+    return contexts.make_contextual_bandit(
         jax.random.key(config.seed),
         contexts.graded_success_probs(config.num_prompts, config.hardest, config.easiest),
         config.num_answers,
@@ -31,7 +32,7 @@ def make_prompts(config: ConfigDict, policy: str) -> Prompts:
 @functools.partial(jax.jit, static_argnames=("estimator", "group_size"))
 def trained_success_probs(
     keys: jax.Array,
-    prompts: Prompts,
+    prompts: ContextualBandit,
     ks: jax.Array,
     learning_rates: jax.Array,
     *,

@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -199,12 +200,14 @@ def _planned(name: str, values: flags.FlagValues, fields: Mapping[str, dict[str,
 
 
 def _checked_metric(plan: Plan, metric: str | None) -> str:
-    """The metric; by default the first output, at the K of one run where K is a dimension."""
+    """The metric; by default J_k at one k, which compares runs of any K, or the first output."""
     first = next(run for run in plan.runs if not run.refused)
     blank = datasets.blank_outputs(plan.measurement, first.fields)
     if metric is None:
-        metric = next(iter(plan.measurement.outputs))
-        if datasets.EVALUATION_K in blank[metric].dims:
+        outputs = plan.measurement.outputs
+        by_k = [name for name in outputs if datasets.EVALUATION_K in outputs[name].dims]
+        metric = next(iter([*by_k, *outputs]))
+        if by_k:
             ks = blank[datasets.EVALUATION_K].values.tolist()
             metric = f"{metric}[k={plan.fields['k'] if plan.fields.get('k') in ks else ks[0]}]"
     datasets.select(blank, metric)
@@ -303,9 +306,26 @@ def _write(
             atomic_write(sweep.out_dir / name, content)
     except OSError as error:
         return [f"cannot write to {sweep.out_dir}: {error.strerror or error}"]
-    for line in best:
+    for line in [*_unknown_scores(sweep, dataset, outcome), *best]:
         print(line)
     return []
+
+
+def _unknown_scores(sweep: Sweep, dataset: xr.Dataset, outcome: Outcome) -> list[str]:
+    """A line for runs that were computed and whose metric is no number."""
+    axes = datasets.axis_names(dataset, sweep.measurement)
+    scores = datasets.score(datasets.select(dataset, sweep.metric), axes).values.ravel()
+    finished = {id(run) for run in outcome.finished}
+    runs = [
+        run
+        for run, score in zip(sweep.plan.runs, scores, strict=True)
+        if id(run) in finished and math.isnan(score)
+    ]
+    if not runs:
+        return []
+    shown = "; ".join(in_words(run.setting) for run in runs[:MAX_RUNS_SHOWN])
+    more = f"; {len(runs) - MAX_RUNS_SHOWN} more" if len(runs) > MAX_RUNS_SHOWN else ""
+    return [f"{sweep.metric} is NaN in {len(runs)} runs: {shown}{more}"]
 
 
 def _best_settings(sweep: Sweep, dataset: xr.Dataset) -> list[str]:

@@ -1,57 +1,81 @@
-r"""Policy-gradient learning on bandits: draw groups, weigh them, take an optimizer's step uphill.
+r"""Gradient ascent on an estimated policy gradient, the same in every world.
 
-    theta <- theta + learning_rate * optimizer(g),   g = (K/B) sum_i A_i grad log pi(a_i)
+    theta <- theta + learning_rate * optimizer(g),   g = (K/B) sum_i A_i grad log pi(x_i)
 
-The whole of training is one `lax.scan`. K (a schedule of it), the learning rate, the first
-parameters and the key are traced, so that `jax.vmap` over any of them sweeps them in one program.
+A world says how the randomness of a group is drawn and what gradient estimate a group gives; the
+loop knows no world by name. The whole of training is one `lax.scan` over windows of updates. K (a
+schedule of it), the learning rate, the first parameters and the key are traced, so that `jax.vmap`
+over any of them sweeps them in one program.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-
-from maxpo_jax.bandits import contextual as contexts
-from maxpo_jax.bandits import lottery as lotteries
-from maxpo_jax.bandits import policy as policies
-from maxpo_jax.bandits.contextual import Prompts
-from maxpo_jax.bandits.gradients import gradient_estimates
-from maxpo_jax.bandits.lottery import Lottery
-from maxpo_jax.estimators import Estimator
-
-GradientEstimate = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-"""`(key, params, k) -> g` of the shape of `params`, a random estimate of a gradient."""
+from jax import Array
 
 
-Carry = tuple[jax.Array, jax.Array, Any]  # key, parameters, state of the optimizer
-
-
-class History(NamedTuple):
-    """What happened during training, recorded after every window of updates.
+class Estimate(NamedTuple):
+    """What one group says.
 
     Attributes:
-      params: [num_records, ...] parameters.
-      gradient_norm: [num_records] norm of the gradient estimate, averaged over the window.
-      optimizer_state: state of the optimizer, each leaf with a leading axis [num_records].
+      gradient: of the shape of the parameters, the gradient estimate.
+      rewards: the rewards of the group.
     """
 
-    params: jax.Array
-    gradient_norm: jax.Array
+    gradient: Array
+    rewards: Array
+
+
+class World(NamedTuple):
+    """What there is to learn, with the estimator that learns it.
+
+    Attributes:
+      draw: `(key, n) -> randomness` of n groups, drawn at once: a pytree with leading axes [n],
+        the first of which do not depend on n. One call for many groups, because a random key for
+        each group takes several times as long to compile and to run.
+      estimate: `(randomness of one group, params, k) -> Estimate`, a pure function.
+    """
+
+    draw: Callable[[Array, int], Any]
+    estimate: Callable[[Any, Array, Array], Estimate]
+
+
+class Window(NamedTuple):
+    """What happened during a few updates.
+
+    Attributes:
+      params: the parameters after the last of them.
+      optimizer_state: the state of the optimizer after the last of them.
+      estimates: `Estimate` with leading axes [updates_per_record], one group for each update.
+      extra: `Estimate` with leading axes [extra_groups], of groups at `params`.
+    """
+
+    params: Array
     optimizer_state: Any
+    estimates: Estimate
+    extra: Estimate
+
+
+OPTIMIZERS = {"sgd": optax.identity(), "adam": optax.scale_by_adam()}
+"""Name -> what turns gradients into directions: plain gradient ascent, or Adam."""
 
 
 def train(
-    key: jax.Array,
-    params: jax.Array,
-    ks: jax.Array,
-    learning_rate: float | jax.Array,
+    key: Array,
+    params: Array,
+    ks: Array,
+    learning_rate: float | Array,
     *,
-    gradient_estimate: GradientEstimate,
+    world: World,
     optimizer: optax.GradientTransformation,
+    record: Callable[[Window], Any],
     updates_per_record: int,
-) -> History:
+    extra_groups: int = 0,
+) -> tuple[Array, Any]:
     """Stochastic gradient ascent, one update for each entry of the schedule of K.
 
     Args:
@@ -59,168 +83,106 @@ def train(
       params: the parameters at the beginning.
       ks: [num_updates] integer K of each update; constant, or annealed.
       learning_rate: [] float; may be traced.
-      gradient_estimate: draws a gradient estimate. Static.
-      optimizer: turns gradients into directions: `optax.identity()` for plain gradient ascent,
-        `optax.scale_by_adam()` for Adam. Static.
+      world: draws groups and estimates gradients from them. Static.
+      optimizer: turns gradients into directions: one of `OPTIMIZERS`, or any other that takes the
+        gradient alone. Static.
+      record: turns a `Window` into what is kept of it. Static.
       updates_per_record: updates in a window; it must divide num_updates. Static.
+      extra_groups: further groups at the parameters after each window, which measure the variance
+        of the gradient and are used for nothing else: training is the same without. Static.
 
     Returns:
-      The `History`, with num_updates / updates_per_record records.
+      (parameters after the last update, records with leading axes [num_updates /
+      updates_per_record]).
 
     Raises:
       ValueError: windows that do not divide the number of updates.
 
     Example:
-      >>> uphill = lambda key, params, k: jnp.ones_like(params)
-      >>> history = train(
-      ...     jax.random.key(0), jnp.zeros(2), jnp.full(4, 1), 0.5,
-      ...     gradient_estimate=uphill, optimizer=optax.identity(), updates_per_record=2)
-      >>> history.params.tolist()
-      [[1.0, 1.0], [2.0, 2.0]]
+      >>> uphill = World(
+      ...     draw=lambda key, n: jnp.zeros(n),
+      ...     estimate=lambda nothing, params, k: Estimate(jnp.ones_like(params), nothing))
+      >>> params, records = train(
+      ...     jax.random.key(0), jnp.zeros(2), jnp.full(4, 1), 0.5, world=uphill,
+      ...     optimizer=OPTIMIZERS["sgd"], record=lambda window: window.params,
+      ...     updates_per_record=2)
+      >>> params.tolist(), records.tolist()
+      ([2.0, 2.0], [[1.0, 1.0], [2.0, 2.0]])
     """
     num_updates = ks.shape[0]
-    if updates_per_record < 1 or num_updates % updates_per_record:
+    if updates_per_record < 1 or num_updates < 1 or num_updates % updates_per_record:
         raise ValueError(
             f"{num_updates} updates are not made of windows of {updates_per_record}: "
             "updates_per_record must divide the number of updates"
         )
+    if extra_groups < 0:
+        raise ValueError(f"extra_groups is {extra_groups}; it must be 0 or more")
 
-    def update(carry: Carry, k: jax.Array) -> tuple[Carry, jax.Array]:
-        key, params, state = carry
-        key, update_key = jax.random.split(key)
-        gradient = gradient_estimate(update_key, params, k)
+    # Few extra groups go through the loop that learns, which is compiled anyway; many are worth a
+    # program of their own that takes them all at once.
+    looped_extra = extra_groups if extra_groups <= updates_per_record else 0
+    learns = jnp.arange(updates_per_record + looped_extra) < updates_per_record
+
+    def update(carry: tuple[Array, Any], inputs: tuple[Any, Array, Array]) -> tuple[Any, Estimate]:
+        params, state = carry
+        randomness, k, learns = inputs
+        estimate = world.estimate(randomness, params, k)
         with jax.numpy_dtype_promotion("standard"):  # optax relies on it
-            direction, state = optimizer.update(gradient, state, params)
-        return (key, params + learning_rate * direction, state), jnp.linalg.norm(gradient)
+            direction, new_state = optimizer.update(estimate.gradient, state, params)
+        new = params + learning_rate * direction, new_state
+        return jax.tree.map(functools.partial(jnp.where, learns), new, carry), estimate
 
-    def window(carry: Carry, ks: jax.Array) -> tuple[Carry, History]:
-        carry, norms = jax.lax.scan(update, carry, ks)
-        _, params, state = carry
-        return carry, History(params, jnp.mean(norms), state)
+    def window(carry: tuple[Array, Any], inputs: tuple[Array, Array]) -> tuple[Any, Any]:
+        number, ks = inputs
+        # The first numbers of a draw do not depend on how many are drawn, so that extra groups
+        # change nothing about those that learn.
+        groups = world.draw(jax.random.fold_in(key, number), updates_per_record + extra_groups)
+        looped = jax.tree.map(lambda leaf: leaf[: learns.size], groups)
+        of_loop = jnp.concatenate([ks, jnp.broadcast_to(ks[-1], (looped_extra,))])
+        carry, estimates = jax.lax.scan(update, carry, (looped, of_loop, learns))
+        params, state = carry
+        extra = jax.tree.map(lambda leaf: leaf[updates_per_record:], estimates)
+        if looped_extra < extra_groups:
+            rest = jax.tree.map(lambda leaf: leaf[updates_per_record:], groups)
+            extra = jax.vmap(world.estimate, in_axes=(0, None, None))(rest, params, ks[-1])
+        learned = jax.tree.map(lambda leaf: leaf[:updates_per_record], estimates)
+        return carry, record(Window(params, state, learned, extra))
 
-    _, history = jax.lax.scan(
-        window, (key, params, optimizer.init(params)), ks.reshape(-1, updates_per_record)
+    windows = num_updates // updates_per_record
+    (params, _), records = jax.lax.scan(
+        window,
+        (params, optimizer.init(params)),
+        (jnp.arange(windows), ks.reshape(windows, updates_per_record)),
     )
-    return history
+    return params, records
 
 
-def lottery_gradient(
-    key: jax.Array,
-    logits: jax.Array,
-    k: int | jax.Array,
-    *,
-    lottery: Lottery,
-    estimator: Estimator,
-    group_size: int,
-) -> jax.Array:
-    """Gradient estimate with respect to the logits of a softmax bandit, from one group.
+def total_variance(estimates: Array) -> Array:
+    """Trace of the sample covariance of gradient estimates.
 
     Args:
-      key: a typed random key; it is consumed.
-      logits: [n] logits of the policy.
-      k: K, an int or a traced integer scalar.
-      lottery: the bandit.
-      estimator: from `maxpo_jax.estimators.get`. Static.
-      group_size: B. Static.
+      estimates: [num_draws, ...] independent estimates at the same parameters.
 
     Returns:
-      [n] the estimate.
+      [] unbiased estimate of the trace of the covariance; NaN where there are fewer than 2 draws.
 
     Example:
-      >>> from maxpo_jax import estimators
-      >>> sure = Lottery(jnp.array([0.0, 1.0]), jnp.ones(2))
-      >>> g = lottery_gradient(jax.random.key(0), jnp.zeros(2), 2, lottery=sure,
-      ...                      estimator=estimators.get("maxpo"), group_size=4)
-      >>> g.shape
-      (2,)
-
-    Unbiased for what `estimator` is unbiased for: the samples are independent.
+      >>> total_variance(jnp.array([[0.0, 1.0], [2.0, 1.0]])).tolist()
+      2.0
     """
-    probs = policies.probabilities(logits)
-    action_key, reward_key, estimator_key = jax.random.split(key, 3)
-    actions = policies.sample(action_key, probs, (group_size,))
-    rewards = lotteries.pull(reward_key, lottery, actions)
-    advantages = estimator(rewards, k, **({"key": estimator_key} if estimator.randomized else {}))
-    return gradient_estimates(advantages, actions, probs, k)
+    if estimates.shape[0] < 2:
+        return jnp.full((), jnp.nan, estimates.dtype)
+    return jnp.sum(jnp.var(estimates, axis=0, ddof=1))
 
 
-def prompts_gradient(
-    key: jax.Array,
-    weights: jax.Array,
-    k: int | jax.Array,
-    *,
-    prompts: Prompts,
-    estimator: Estimator,
-    group_size: int,
-) -> jax.Array:
-    r"""Gradient estimate with respect to the weights of the policy, from one group per prompt.
-
-    .. math:: g = \sum_x f_x \Bigl( \frac{K}{B} \sum_i A_{xi} (e_{a_{xi}} - \pi_x) \Bigr)^\top
-
-    Args:
-      key: a typed random key; it is consumed.
-      weights: [rank, num_answers] the policy.
-      k: K, an int or a traced integer scalar.
-      prompts: the prompts.
-      estimator: from `maxpo_jax.estimators.get`, not a randomized one. Static.
-      group_size: B. Static.
-
-    Returns:
-      [rank, num_answers] the estimate, summed over the prompts.
-
-    Example:
-      >>> from maxpo_jax import estimators
-      >>> prompts = contexts.make_prompts(jax.random.key(0), jnp.array([0.25, 0.5]), 4)
-      >>> g = prompts_gradient(jax.random.key(1), contexts.initial_weights(prompts), 2,
-      ...                      prompts=prompts, estimator=estimators.get("maxpo"), group_size=4)
-      >>> g.shape
-      (2, 4)
-
-    Unbiased for the gradient of the sum over prompts of what `estimator` is unbiased for.
-    """
-    probs = policies.probabilities(contexts.policy_logits(prompts, weights))
-    keys = jax.random.split(key, probs.shape[0])
-    actions = jax.vmap(lambda key, p: policies.sample(key, p, (group_size,)))(keys, probs)
-    rewards = jnp.take_along_axis(prompts.correct, actions, axis=1).astype(probs.dtype)
-    advantages = estimator(rewards, k)
-    of_logits = jax.vmap(lambda a, i, p: gradient_estimates(a, i, p, k))(advantages, actions, probs)
-    return prompts.features.T @ of_logits
-
-
-def total_variance(
-    keys: jax.Array, params: jax.Array, k: int | jax.Array, gradient_estimate: GradientEstimate
-) -> jax.Array:
-    """Trace of the sample covariance of gradient estimates at fixed parameters.
-
-    Args:
-      keys: [num_draws] typed random keys; they are consumed.
-      params: the parameters.
-      k: K, an int or a traced integer scalar.
-      gradient_estimate: draws a gradient estimate. Static.
-
-    Returns:
-      [] unbiased estimate of the trace of the covariance.
-
-    Example:
-      >>> noise = lambda key, params, k: 2 * jax.random.normal(key, params.shape)
-      >>> keys = jax.random.split(jax.random.key(0), 10_000)
-      >>> print(total_variance(keys, jnp.zeros(3), 1, noise).round(0))
-      12.0
-    """
-    draws = jax.vmap(lambda key: gradient_estimate(key, params, jnp.asarray(k)))(keys)
-    return jnp.sum(jnp.var(draws, axis=0, ddof=1))
-
-
-def adam_variance_proxy(
-    state: optax.ScaleByAdamState, b1: float = 0.9, b2: float = 0.999
-) -> jax.Array:
+def adam_variance_proxy(state: optax.ScaleByAdamState, b1: float = 0.9, b2: float = 0.999) -> Array:
     r"""What Adam's own moments say about the variance of the gradient.
 
     .. math:: \sum_j \hat v_j - \hat m_j^2, \qquad
        \hat m = \frac{m}{1 - \beta_1^t}, \quad \hat v = \frac{v}{1 - \beta_2^t}
 
     Args:
-      state: state of `optax.scale_by_adam(b1, b2)` after t updates, one vector of parameters.
+      state: state of `optax.scale_by_adam(b1, b2)` after t updates, one array of parameters.
       b1: decay of the first moment.
       b2: decay of the second moment.
 

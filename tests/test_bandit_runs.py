@@ -11,8 +11,8 @@ import pytest
 from experiments import adam_variance, bandit_learning, bandit_runs, k_sensitivity
 from experiments.common.configuration import resolve_config
 from experiments.experiment import load, run
+from experiments.old_lottery import make_instance
 from maxpo_jax import estimators
-from maxpo_jax.bandits.lottery import make_instance
 
 TINY = {
     "num_actions": 9,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from experiments import old_maze_training as maze_training
 from experiments.common.configuration import resolve_config
 from experiments.common.errors import UserError
 from experiments.sweepables import maze_learning
@@ -15,7 +16,6 @@ from experiments.sweeps import axes, plan, sweepable
 from maxpo_jax import estimators
 from maxpo_jax.mazes import builders as maze_builders
 from maxpo_jax.mazes import policy as maze_policies
-from maxpo_jax.mazes import training as maze_training
 
 NAMES = sorted(file.stem for file in Path(sweepable.FOLDER).glob("[!_]*.py"))
 

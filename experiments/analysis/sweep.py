@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ MARKERS = ("o", "s", "^", "v", "D", "P")
 LOG_RATIO = 20.0  # an axis that spans more is drawn in log
 MAX_LINES = 12
 MAX_TICKS = 10
+LABEL_WIDTH = 34  # letters of a line beside the ordinate
 WORDS = {"k": "$K$", "group_size": "group size $B$", "evaluation_k": "$k$"}
 
 
@@ -210,6 +212,7 @@ def _label_scores(
 ) -> None:
     drawn = {dim for field in (x, hue) if field is not None for dim in mean[field].dims}
     tuned = [_words(dim) for dim in axes if dim not in drawn and mean.sizes[dim] > 1]
+    label = textwrap.fill(label, LABEL_WIDTH)
     ax.set_ylabel(f"{label}\nat the best {', '.join(tuned)}" if tuned else label)
     if choice.log_y:
         style.log_axis(ax, "y")

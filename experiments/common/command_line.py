@@ -106,6 +106,8 @@ def recorded_command(module: str, arguments: Sequence[str]) -> str:
     Example:
       >>> recorded_command("experiments.x", ["--mode=full", "--out_dir=/home/me/x", "--force"])
       'python -m experiments.x --mode=full'
+      >>> recorded_command("experiments.x", ["--grid.estimator=maxpo,/home/me/my.py:f"])
+      'python -m experiments.x --grid.estimator=maxpo,my.py:f'
     """
     kept = without_flags(arguments, "out_dir", "force")
     return command(module, [_public(argument) for argument in kept])
@@ -153,8 +155,13 @@ def leave(main: Callable[[], None]) -> None:
 
 def _public(argument: str) -> str:
     flag, equals, value = argument.partition("=")
-    path = Path(value if equals else flag)
+    values = (value if equals else flag).split(",")
+    public = ",".join(map(_public_path, values))
+    return f"{flag}={public}" if equals else public
+
+
+def _public_path(text: str) -> str:
+    path = Path(text)
     if not path.is_absolute():
-        return argument
-    public = path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path.name
-    return f"{flag}={public}" if equals else str(public)
+        return text
+    return str(path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path.name)

@@ -15,7 +15,7 @@ from ml_collections import FrozenConfigDict
 
 from experiments.common.errors import UserError
 from experiments.engine import code
-from experiments.engine.grid import Axis, checked, product
+from experiments.engine.grid import Axis, field_value, product
 from experiments.engine.measurement import ESTIMATOR, SEED, Measurement, load
 
 MAX_REASONS = 3
@@ -145,9 +145,9 @@ def make_plan(
       UserError: if no run makes sense, or a field or an estimator does not exist.
     """
     measurement = load(name) if measurement is None else measurement
-    fields = dict(measurement.fields) | dict(base_fields or {})
-    for field, value in fields.items():
-        checked(field, value, measurement.fields[field])
+    known = measurement.fields
+    given = dict(base_fields or {})
+    fields = dict(known) | {field: field_value(known, field, v) for field, v in given.items()}
     planner = _Planner(name, measurement)
     runs = tuple(planner.run(fields | setting, setting) for setting in product(axes))
     plan = Plan(name, measurement, planner.code, fields, tuple(axes), runs, planner.chunks(runs))

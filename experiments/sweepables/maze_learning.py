@@ -12,11 +12,11 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict, FrozenConfigDict
 
+from experiments import old_maze_training as maze_training
 from experiments.sweeps.sweepable import Metric, Sweepable
 from maxpo_jax import estimators, objectives
 from maxpo_jax.mazes import builders as maze_builders
 from maxpo_jax.mazes import policy as maze_policies
-from maxpo_jax.mazes import training as maze_training
 from maxpo_jax.mazes.maze import Maze
 
 DIMS = ("update",)

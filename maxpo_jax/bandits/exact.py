@@ -7,9 +7,11 @@ On a softmax bandit with n actions the policy gradient of one group is
 a function of the group alone, so its moments are finite sums over groups. An advantage that does
 not care about the order of the samples needs only the C(B+n-1, n-1) multisets of actions, with
 multinomial weights; another one needs all n**B ordered outcomes. All arithmetic is float64,
-whatever the global setting. Nothing here knows any estimator: it takes a function `f(rewards, k)`.
+whatever the global setting. Nothing here knows any estimator: it takes a function `f(rewards, k)`,
+of one group or of batches, in JAX or in NumPy.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,9 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maxpo_jax.bandits import multisets
+from maxpo_jax.estimators.contract import Estimator as WrappedEstimator
+from maxpo_jax.estimators.wrapping import wrap
 
-Estimator = Callable[..., Any]
-"""`f(rewards [..., B], k) -> advantages [..., B]`, written in JAX or in NumPy."""
+Estimator = Callable[..., Any] | str
+"""A function `f(rewards, k)` that `estimators.wrap` takes, or a registered name."""
 
 MAX_GROUPS = 5_000_000
 """The largest enumeration that `moments` starts: under a minute on two cores for small groups."""
@@ -53,8 +57,8 @@ def moments(
     lacks the part that the draws add.
 
     Args:
-      estimator: `f(rewards [..., B], k) -> advantages [..., B]`, in JAX or NumPy; static. It gets
-        float64, and is compiled if it can be traced.
+      estimator: `f(rewards [B], k) -> advantages [B]`, or of batches, in JAX or NumPy, or a
+        registered name; static. It gets float64, and is compiled if it can be traced.
       logits: [n] finite logits of the policy.
       rewards: [n] finite reward of each action.
       group_size: B; static.
@@ -219,25 +223,23 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 def _compiled(
     estimator: Estimator, shape: tuple[int, int], k: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The estimator as a function on float64 NumPy, through `jax.jit` if JAX can trace it."""
-    function: Estimator = jax.jit(estimator, static_argnums=1)
-    with jax.enable_x64(True):
-        try:
-            function.eval_shape(jax.ShapeDtypeStruct(shape, np.float64), k)  # type: ignore[attr-defined]
-        except (TypeError, IndexError, AttributeError):  # how a NumPy function fails on a tracer
-            function = estimator
+    """The estimator as a function on float64 NumPy, compiled where JAX can trace it."""
+    wrapped = _wrapped(estimator, shape[1], k)
+    # K is an int here: the weights are made on the host, in float64.
+    function = wrapped if wrapped.on_host else jax.jit(wrapped, static_argnums=1)
 
     def evaluate(rewards: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            advantages = np.asarray(function(rewards, k), np.float64)
-        if advantages.shape != rewards.shape:
-            raise ValueError(
-                f"the estimator returned shape {advantages.shape} for rewards of shape "
-                f"{rewards.shape}; it must map [..., group_size] to the same shape"
-            )
-        return advantages
+            return np.asarray(function(rewards, k), np.float64)
 
     return evaluate
+
+
+@functools.lru_cache(maxsize=128)
+def _wrapped(estimator: Estimator, group_size: int, k: int) -> WrappedEstimator:
+    """The same object for the same function, so that it is tried and compiled once."""
+    with jax.enable_x64(True):
+        return wrap(estimator, group_size=group_size, k=k)
 
 
 def _score_sums(advantages: np.ndarray, actions: np.ndarray, probs: np.ndarray) -> np.ndarray:

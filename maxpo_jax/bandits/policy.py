@@ -58,9 +58,26 @@ def sample(key: jax.Array, probs: jax.Array, shape: tuple[int, ...]) -> jax.Arra
       >>> sample(jax.random.key(0), jnp.array([0.0, 1.0, 0.0]), (3,)).tolist()
       [1, 1, 1]
     """
+    return choose(jax.random.uniform(key, shape, probs.dtype), probs)
+
+
+def choose(uniforms: jax.Array, probs: jax.Array) -> jax.Array:
+    """The actions that uniform numbers stand for, by inversion of the cumulative distribution.
+
+    Args:
+      uniforms: independent uniform numbers in [0, 1), of any shape.
+      probs: [n] probabilities.
+
+    Returns:
+      int32 actions of the shape of `uniforms`.
+
+    Example:
+      >>> choose(jnp.array([0.1, 0.6]), jnp.array([0.5, 0.5])).tolist()
+      [0, 1]
+    """
     cumulative = jnp.cumsum(probs)
-    uniform = jax.random.uniform(key, shape, probs.dtype) * cumulative[-1]
     # The product may round up to the total, and what lies there has no probability left.
     last = jnp.searchsorted(cumulative, cumulative[-1], side="left")
-    found = jnp.searchsorted(cumulative, uniform, side="right", method="scan_unrolled")
+    below = uniforms * cumulative[-1]
+    found = jnp.searchsorted(cumulative, below, side="right", method="scan_unrolled")
     return jnp.minimum(found, last).astype(jnp.int32)

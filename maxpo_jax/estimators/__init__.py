@@ -69,6 +69,9 @@ from maxpo_jax.estimators.verl import (
     verl_pass_at_k,
     verl_pass_at_k_std,
 )
+from maxpo_jax.estimators.wrapping import (
+    wrap,
+)
 from maxpo_jax.estimators.zscored import (
     zscore_ei,
     zscore_maxpo,
@@ -116,6 +119,7 @@ __all__ = [
     "unregister",
     "verl_pass_at_k",
     "verl_pass_at_k_std",
+    "wrap",
     "zscore_ei",
     "zscore_maxpo",
 ]

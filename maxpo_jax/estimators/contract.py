@@ -50,7 +50,8 @@ class Estimator:
     r"""An advantage estimator and the facts about it; call it like the function it holds.
 
     The gradient estimate is g = (K/B) sum_i A_i grad log pi(x_i) for every estimator. The facts
-    are held against exact enumeration by the tests and by the report card.
+    are held against exact enumeration by the tests and by the report card; of a function that
+    `wrapping.wrap` has made an estimator, those that nobody has stated are None.
 
     Attributes:
       name: the name in the registry.
@@ -67,25 +68,40 @@ class Estimator:
       k_range: the K that are allowed for a group size.
       reward_type: "real", or "binary" where only 0/1 rewards have a meaning.
       randomized: whether the function draws random numbers and takes a `key`.
+      traced_k: whether `k` may be a traced integer; else it is a Python int, or see
+        `wrapping.bind`.
+      on_host: whether it runs in plain Python, called back from within a compiled program.
     """
 
     name: str
     function: Callable[..., jax.Array]
-    citation: str
-    equation: str
-    target: str
-    unbiased: bool
-    centered: bool
-    shift_invariant: bool
-    scale_equivariant: bool
-    scale: Callable[[int, int], float]
+    citation: str | None
+    equation: str | None
+    target: str | None
+    unbiased: bool | None
+    centered: bool | None
+    shift_invariant: bool | None
+    scale_equivariant: bool | None
+    scale: Callable[[int, int], float] | None
     k_range: KRange
     reward_type: Literal["real", "binary"]
     randomized: bool
+    traced_k: bool = True
+    on_host: bool = False
 
-    def __call__(self, rewards: ArrayLike, k: Any, **kwargs: Any) -> jax.Array:
-        """Advantages [..., B] of rewards [..., B]; see `function`."""
-        return self.function(rewards, k, **kwargs)
+    def __call__(
+        self,
+        rewards: ArrayLike,
+        k: Any,
+        *,
+        where: ArrayLike | None = None,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Advantages [..., B] of rewards [..., B]; the key reaches those who want one."""
+        keywords: dict[str, Any] = {} if where is None else {"where": where}
+        if self.randomized:
+            keywords["key"] = key
+        return self.function(rewards, k, **keywords)
 
 
 _ESTIMATORS: dict[str, Estimator] = {}
@@ -150,7 +166,7 @@ def register(
         raise ValueError(f"an estimator named {name!r} is registered already; choose another name.")
 
     def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        public = _under_contract(name, function, k_range, reward_type)
+        public = under_contract(name, function, k_range, reward_type)
         _ESTIMATORS[name] = Estimator(
             name=name,
             function=public,
@@ -224,9 +240,21 @@ def get(name: str) -> Estimator:
     raise ValueError(f"unknown estimator {name!r}: {hint} Registered are {', '.join(names())}.")
 
 
-def _under_contract(
+def under_contract(
     name: str, function: Callable[..., jax.Array], k_range: KRange, reward_type: str
 ) -> Callable[..., jax.Array]:
+    """The function with the checks, casts and masking that are the same for all.
+
+    Args:
+      name: the estimator, for messages.
+      function: `(rewards, k, *, where)`, which may rely on what `prepare` gives.
+      k_range: the K that are allowed.
+      reward_type: "real" or "binary".
+
+    Returns:
+      The function that takes any rewards.
+    """
+
     @functools.wraps(function)
     def advantages(
         rewards: ArrayLike, k: Any, *, where: ArrayLike | None = None, **kwargs: Any

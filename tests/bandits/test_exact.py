@@ -147,9 +147,11 @@ def test_compiled_once_per_size():
         traces.append(rewards.shape)
         return rewards
 
+    exact.moments(counted, LOGITS, REWARDS["distinct"], 5, 1)
+    first = len(traces)
     for rewards in REWARDS.values():
         exact.moments(counted, LOGITS, rewards, 5, 1)
-    assert len(traces) == 1
+    assert len(traces) == first
 
 
 def test_too_many_multisets_says_how_many_and_what_fits():
@@ -182,7 +184,7 @@ def test_bad_bandits_are_named(logits, rewards, group_size, message):
 
 
 def test_wrong_shape_is_named():
-    with pytest.raises(ValueError, match="the estimator returned shape"):
+    with pytest.raises(ValueError, match=r"returned .* of shape \[\]"):
         exact.moments(lambda rewards, k: rewards.mean(-1), LOGITS, REWARDS["distinct"], 3, 1)
 
 

@@ -80,7 +80,10 @@ def test_merged_blocks_are_the_whole():
 
 
 def test_the_size_of_the_blocks_does_not_matter():
-    logits, bandit = jnp.array([0.3, -0.2, 0.0]), Bandit(jnp.array([0.0, 1.0, 3.0]), jnp.array(0.5))
+    logits, bandit = (
+        jnp.array([0.3, -0.2, 0.0]),
+        Bandit(jnp.array([0.0, 1.0, 3.0]), noise=jnp.array(0.5)),
+    )
     run = functools.partial(
         moments,
         jax.random.key(2),
@@ -100,23 +103,103 @@ def test_the_size_of_the_blocks_does_not_matter():
 def test_monte_carlo_agrees_with_exact_moments_within_its_standard_error():
     logits, rewards = np.array([0.5, 0.0, -1.0]), np.array([0.0, 1.0, 2.5])
     group_size, draws, ks = 6, 40_000, (1, 3, 5)
+    points = [(name, k) for k in ks for name in NAMES]
     sampled = moments(
         jax.random.key(11),
         jnp.asarray(logits, jnp.float32),
         Bandit(jnp.asarray(rewards, jnp.float32)),
-        jnp.array(ks),
+        jnp.array([k for _, k in points]),
         group_size=group_size,
         num_draws=draws,
+        names=tuple(name for name, _ in points),
     )
-    for row, k in enumerate(ks):
-        for column, estimator in enumerate(ESTIMATORS):
-            truth = exact.moments(estimator, logits, rewards, group_size, k)
-            standard_error = np.sqrt(np.diag(truth.covariance) / draws)
-            error = np.abs(np.asarray(sampled.mean[row, column]) - truth.mean)
-            assert np.all(error <= 4.5 * standard_error + 1e-6), (estimator.name, k)
-            # A variance of heavier than normal tails; 4% is about six of its standard errors.
-            variance = float(sampled.total_variance[row, column])
-            assert variance == pytest.approx(np.trace(truth.covariance), rel=0.04)
+    for point, (name, k) in enumerate(points):
+        truth = exact.moments(name, logits, rewards, group_size, k)
+        standard_error = np.sqrt(np.diag(truth.covariance) / draws)
+        error = np.abs(np.asarray(sampled.mean[point]) - truth.mean)
+        assert np.all(error <= 4.5 * standard_error + 1e-6), (name, k)
+        # A variance of heavier than normal tails; 4% is about six of its standard errors.
+        variance = float(sampled.total_variance[point])
+        assert variance == pytest.approx(np.trace(truth.covariance), rel=0.04)
+
+
+def test_an_estimator_at_many_k_is_traced_once():
+    traces = []
+
+    def counted(rewards, k):
+        traces.append(None)
+        return rewards * k
+
+    several = (estimators.wrap(counted),) * 3
+    traces.clear()
+    found = jax.jit(
+        lambda key, ks: gradients.bandit_moments(
+            key,
+            jnp.zeros(3),
+            Bandit(jnp.array([0.0, 1.0, 3.0])),
+            ks,
+            estimators=several,
+            group_size=4,
+            num_draws=100,
+            block_size=100,
+        )
+    )(jax.random.key(0), jnp.array([1, 2, 4])).mean
+    assert len(traces) == 1
+    # K stands in the advantages and before the sum.
+    found = np.asarray(found)
+    np.testing.assert_allclose(found[1:], found[0] * np.array([[4.0], [16.0]]), rtol=1e-5)
+
+
+UNSURE = Bandit(jnp.array([0.2, 1.0, 0.6]), success_probs=jnp.array([1.0, 0.5, 0.8]))
+LOGITS = jnp.array([0.5, -0.5, 0.0])
+
+
+def test_the_gradient_of_a_group_has_the_exact_mean_and_variance():
+    """An arm that pays or fails is two arms, of which one pays 0."""
+    group_size, k, num_draws = 4, 2, 40_000
+    world = gradients.make_world(UNSURE, estimator=ESTIMATORS[0], group_size=group_size)
+    estimates = jax.jit(
+        lambda key: jax.vmap(lambda randomness: world.estimate(randomness, LOGITS, jnp.int32(k)))(
+            world.draw(key, num_draws)
+        )
+    )(jax.random.key(1))
+    draws = np.asarray(estimates.gradient, np.float64)
+    chance = np.asarray(UNSURE.success_probs, np.float64)
+    probs = np.asarray(jax.nn.softmax(LOGITS), np.float64)
+    split = np.concatenate([probs * chance, probs * (1 - chance)])
+    rewards = np.concatenate([UNSURE.rewards, np.zeros(3)])
+    kept = split > 0
+    truth = exact.moments("maxpo", np.log(split[kept]), rewards[kept], group_size, k)
+    # The score of an arm is the sum of the scores of its two outcomes, each in the share that it
+    # has: g = M h, where h is the gradient in the logits of the outcomes.
+    to_arm = np.tile(np.eye(3), 2)[:, kept]
+    mean, covariance = to_arm @ truth.mean, to_arm @ truth.covariance @ to_arm.T
+    error = draws.mean(axis=0) - mean
+    assert np.all(np.abs(error) < 5 * np.sqrt(np.diag(covariance) / num_draws))
+    squares = np.sum((draws - mean) ** 2, axis=1)
+    standard_error = squares.std() / num_draws**0.5
+    assert abs(squares.mean() - np.trace(covariance)) < 5 * standard_error
+    assert set(np.unique(estimates.rewards)) == set(np.float32([0.0, 0.2, 0.6, 1.0]))
+
+
+def test_the_first_groups_do_not_depend_on_how_many_are_drawn():
+    noisy = UNSURE._replace(noise=jnp.array(0.1))
+    for name in ("maxpo", "pass_at_k_training_full"):
+        world = gradients.make_world(noisy, estimator=estimators.get(name), group_size=4)
+        few, many = (world.draw(jax.random.key(0), n) for n in (3, 9))
+        for a, b in zip(jax.tree.leaves(few), jax.tree.leaves(many), strict=True):
+            np.testing.assert_array_equal(a, b[:3])
+
+
+def test_a_randomized_estimator_gets_a_key():
+    estimator = estimators.get("pass_at_k_training_full")
+    world = gradients.make_world(UNSURE, estimator=estimator, group_size=4)
+    estimate = jax.jit(
+        lambda key: world.estimate(
+            jax.tree.map(lambda leaf: leaf[0], world.draw(key, 1)), LOGITS, 2
+        )
+    )(jax.random.key(0))
+    assert np.isfinite(estimate.gradient).all()
 
 
 def test_actions_that_do_not_exist_change_nothing():

@@ -3,6 +3,7 @@
 import collections
 import json
 import pickle
+import re
 import threading
 from pathlib import Path
 
@@ -184,6 +185,27 @@ def test_a_damaged_or_deleted_chunk_is_computed_again(
     again = merged(Store(results.folder), k="2,4", seed="0:6")
     assert num_computed(log) == BLOCK
     assert dataset.to_bytes(again) == dataset.to_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"K": 4}, "no field 'K': did you mean k?"),
+        ({"num_steps": 0}, "num_steps is 0; it must be 1 or more"),
+        ({"k": "two"}, "takes int"),
+    ],
+)
+def test_fields_of_all_runs_are_checked(fields: dict, words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        plan_of(fields=fields)
+
+
+def test_numbers_of_another_kind_are_the_same_run(results: Store, log: Path) -> None:
+    loaded = measurement.load(TOY)
+    for rate in (1, 1.0, np.float64(1.0)):
+        plan = make_plan(TOY, loaded, {"learning_rate": rate}, ())
+        assert not execution.execute(plan, results).failed
+    assert num_computed(log) == BLOCK
 
 
 def test_force_computes_again_the_runs_of_the_grid_alone(results: Store, log: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from ml_collections import FrozenConfigDict
 
 from experiments import sweep
-from experiments.engine import execution
+from experiments.engine import execution, measurement
 from tests.engine.toy_measurement import computed_runs
 
 TOY = "tests.engine.toy_measurement"
@@ -182,6 +183,21 @@ def test_points_that_make_no_sense_are_told_and_cost_no_other(run) -> None:
     assert "3 runs make no sense, and stay empty: k = 16 needs a group of 17 or more" in output
     manifest = json.loads(Path("out/manifest.json").read_text())
     assert manifest["refused"] == {"k = 16 needs a group of 17 or more": 3}
+
+
+def test_runs_whose_metric_is_no_number_are_told(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = measurement.load(TOY)
+    compute = toy.compute
+
+    def broken(settings: FrozenConfigDict, seeds: np.ndarray) -> dict:
+        found = compute(settings, seeds)
+        return {**found, "value": found["value"] * (np.nan if settings.k == 4 else 1.0)}
+
+    monkeypatch.setitem(toy.__dict__, "compute", broken)
+    status, output, _ = run(*SMALL, "--metric=value", "--out_dir=out")
+    assert status == 0
+    assert "value is NaN in 3 runs: k=4 seed=0; k=4 seed=1; k=4 seed=2\n" in output
+    assert "best by value: k=2: 6.2" in output
 
 
 def test_a_dry_run_tells_programs_and_the_time_from_the_first_chunk(

@@ -1,4 +1,4 @@
-"""Training in the maze: the gradient against the exact one, and probe mazes with known optima."""
+"""The gradient in a maze against the exact one, and training in mazes with known optima."""
 
 import dataclasses
 import functools
@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxpo_jax import estimators
+from maxpo_jax import estimators, training
 from maxpo_jax.mazes import builders as maze_builders
 from maxpo_jax.mazes import exact as maze_exact
+from maxpo_jax.mazes import gradients
 from maxpo_jax.mazes import policy as maze_policies
-from maxpo_jax.mazes import training as maze_training
 
 GROUP_SIZE = 6
 FOUR_STATES = maze_builders.from_path("110")  # start, two more, the goal; and the wall
@@ -21,6 +21,38 @@ UNBIASED = [
     for name in estimators.names()
     if estimators.get(name).unbiased and estimators.get(name).target in ("J_K", "J_1")
 ]
+
+
+def train(
+    key,
+    maze,
+    features,
+    weights,
+    k,
+    learning_rate,
+    *,
+    estimator,
+    group_size,
+    num_updates,
+    num_steps,
+    variance_groups=0,
+):
+    """Weights after training and records of windows of 10 updates, by plain ascent."""
+    return training.train(
+        key,
+        weights,
+        jnp.broadcast_to(k, (num_updates,)),
+        learning_rate,
+        world=gradients.make_world(
+            maze, features, estimator=estimator, group_size=group_size, num_steps=num_steps
+        ),
+        optimizer=training.OPTIMIZERS["sgd"],
+        record=functools.partial(
+            gradients.record_window, maze=maze, features=features, num_steps=num_steps
+        ),
+        updates_per_record=10,
+        extra_groups=variance_groups,
+    )
 
 
 def smallest_useful_k(estimator):
@@ -54,20 +86,25 @@ def test_gradient_is_the_exact_one_within_its_standard_errors(policy, name, k):
     features = maze_policies.feature_table(policy, maze.terminal.size)
     weights = jnp.linspace(-0.3, 0.8, features.shape[1])
     uniforms = jax.random.uniform(jax.random.key(3), (20_000, GROUP_SIZE, num_steps))
-    gradients = jax.jit(
+    drawn = jax.jit(
         jax.vmap(
             lambda u: (
-                maze_training.group_gradient(
-                    u, maze, features, weights, k, estimator=estimators.get(name)
+                gradients.group_gradient(
+                    gradients.Randomness(u),
+                    maze,
+                    features,
+                    weights,
+                    k,
+                    estimator=estimators.get(name),
                 ).gradient
             )
         )
     )(uniforms)
-    gradients = np.asarray(gradients, np.float64)
-    standard_error = gradients.std(axis=0, ddof=1) / np.sqrt(len(gradients))
+    drawn = np.asarray(drawn, np.float64)
+    standard_error = drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
     exact = exact_gradient(maze, features, weights, k, num_steps)
     # 4.5 standard errors: about one failure in 10,000 over all components, at this fixed key.
-    assert np.all(np.abs(gradients.mean(axis=0) - exact) <= 4.5 * standard_error + 1e-7)
+    assert np.all(np.abs(drawn.mean(axis=0) - exact) <= 4.5 * standard_error + 1e-7)
 
 
 def advantages_of(name):
@@ -88,14 +125,14 @@ def train_four_states():
     branches = [advantages_of(name) for name in UNBIASED]
 
     @jax.jit
-    def train(number, k, learning_rate):
+    def train_many(number, k, learning_rate):
         def function(returns, k, key):
             return jax.lax.switch(number, branches, returns, key)
 
         chosen = dataclasses.replace(estimators.get("maxpo"), function=function, randomized=True)
 
         def one(key):
-            return maze_training.train(
+            return train(
                 key,
                 FOUR_STATES,
                 maze_policies.feature_table("stateless", FOUR_STATES.terminal.size),
@@ -109,9 +146,9 @@ def train_four_states():
                 variance_groups=2,
             )
 
-        return jax.vmap(one)(jax.random.split(jax.random.key(0), 40)).prob
+        return jax.vmap(one)(jax.random.split(jax.random.key(0), 40))[1].prob
 
-    return train
+    return train_many
 
 
 @pytest.mark.parametrize("name", UNBIASED)
@@ -133,7 +170,7 @@ def test_unbiased_estimator_trains_a_four_state_maze_to_its_known_optimum(name, 
 def test_tabular_policy_learns_the_correct_path():
     maze = maze_builders.from_path("1011", dead_end_length=1)
     num_states = maze.terminal.size
-    curves = maze_training.train(
+    _, curves = train(
         jax.random.key(0),
         maze,
         maze_policies.feature_table("tabular", num_states),
@@ -153,7 +190,7 @@ def test_tabular_policy_learns_the_correct_path():
 @pytest.fixture(scope="module")
 def curves():
     maze = maze_builders.from_path("110")
-    return maze_training.train(
+    return train(
         jax.random.key(1),
         maze,
         maze_policies.feature_table("stateless", 5),
@@ -170,12 +207,13 @@ def curves():
 
 def test_curves_of_a_policy_that_stays_are_the_exact_ones(curves):
     """At learning rate 0 each curve samples one known quantity."""
+    weights, curves = curves
     p = 1 / (1 + np.exp(-0.4))
     np.testing.assert_allclose(curves.prob, p, rtol=1e-5)
     np.testing.assert_allclose(curves.entropy, -p * np.log(p) - (1 - p) * np.log(1 - p), rtol=1e-5)
     exact = np.array([1 - p, p * (1 - p), p**3, p**2 * (1 - p)])
     np.testing.assert_allclose(curves.distribution, np.tile(exact, (300, 1)), rtol=2e-5)
-    np.testing.assert_allclose(curves.weights, 0.4, rtol=1e-6)
+    np.testing.assert_allclose(weights, 0.4, rtol=1e-6)
 
     def within_standard_errors(sampled, truth):
         sampled = np.asarray(sampled, np.float64)
@@ -187,13 +225,14 @@ def test_curves_of_a_policy_that_stays_are_the_exact_ones(curves):
 
 
 def test_gradient_variance_is_that_of_independent_groups(curves):
+    _, curves = curves
     maze = maze_builders.from_path("110")
     uniforms = jax.random.uniform(jax.random.key(9), (20_000, GROUP_SIZE, 3))
-    gradients = jax.jit(
+    drawn = jax.jit(
         jax.vmap(
             lambda u: (
-                maze_training.group_gradient(
-                    u,
+                gradients.group_gradient(
+                    gradients.Randomness(u),
                     maze,
                     maze_policies.feature_table("stateless", 5),
                     jnp.array([0.4]),
@@ -203,37 +242,13 @@ def test_gradient_variance_is_that_of_independent_groups(curves):
             )
         )
     )(uniforms)
-    reference = np.asarray(gradients, np.float64)[:, 0]
+    reference = np.asarray(drawn, np.float64)[:, 0]
     squares = (reference - reference.mean()) ** 2
     sampled = np.asarray(curves.gradient_variance, np.float64)
     error = np.hypot(
         sampled.std(ddof=1) / np.sqrt(sampled.size), squares.std(ddof=1) / np.sqrt(squares.size)
     )
     assert abs(sampled.mean() - reference.var(ddof=1)) <= 4 * error
-
-
-def test_groups_that_measure_the_variance_train_nothing():
-    def final_prob(variance_groups):
-        def one(key):
-            return maze_training.train(
-                key,
-                FOUR_STATES,
-                maze_policies.feature_table("stateless", 5),
-                jnp.zeros(1),
-                1,
-                0.2,
-                estimator=estimators.get("rloo"),
-                group_size=GROUP_SIZE,
-                num_updates=10,
-                num_steps=3,
-                variance_groups=variance_groups,
-            ).prob[-1]
-
-        return np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 400)))
-
-    few, many = final_prob(2), final_prob(30)
-    standard_error = np.sqrt((few.var(ddof=1) + many.var(ddof=1)) / 400)
-    assert abs(few.mean() - many.mean()) <= 4 * standard_error
 
 
 def test_k_and_learning_rate_are_traced():
@@ -243,7 +258,7 @@ def test_k_and_learning_rate_are_traced():
     @jax.jit
     def run(key, k, learning_rate):
         traces.append(None)
-        return maze_training.train(
+        return train(
             key,
             maze,
             maze_policies.feature_table("stateless", 5),
@@ -255,28 +270,9 @@ def test_k_and_learning_rate_are_traced():
             num_updates=10,
             num_steps=3,
             variance_groups=2,
-        ).weights
+        )[0]
 
     first = run(jax.random.key(0), 1, 0.1)
     second = run(jax.random.key(0), 3, 0.2)
     assert len(traces) == 1
     assert float(first[0]) != float(second[0])
-
-
-def test_impossible_lengths_are_refused():
-    train = functools.partial(
-        maze_training.train,
-        jax.random.key(0),
-        FOUR_STATES,
-        jnp.ones((5, 1)),
-        jnp.zeros(1),
-        2,
-        0.1,
-        estimator=estimators.get("maxpo"),
-        group_size=4,
-        num_steps=3,
-    )
-    with pytest.raises(ValueError, match="num_updates is 15; it must be a positive multiple of 10"):
-        train(num_updates=15, variance_groups=2)
-    with pytest.raises(ValueError, match="a variance needs at least 2"):
-        train(num_updates=10, variance_groups=1)

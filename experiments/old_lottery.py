@@ -1,4 +1,4 @@
-"""Bandits of lotteries: an arm pays its prize with some probability, else nothing.
+"""Superseded by maxpo_jax.bandits.bandit; goes with the experiments that still use it.
 
 Deterministic arms (probability 1), Bernoulli arms (prize 1) and gambles are all lotteries, and the
 distribution of the reward under a policy is finite, so that J_K is exact for every K.

@@ -1,4 +1,4 @@
-r"""Policy-gradient learning in a maze: a group of trajectories, advantages, one step uphill.
+r"""Superseded by maxpo_jax.training; goes with the experiments that still use it.
 
 B trajectories from the start form the group; an estimator turns their B returns into advantages;
 
