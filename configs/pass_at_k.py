@@ -8,7 +8,6 @@ make more prompts solvable within 256 tries than they make unsolvable; for RLOO 
 other way round. About 1 minute on two cores; smoke mode 10 seconds.
 """
 
-
 from ml_collections import ConfigDict
 
 
