@@ -39,7 +39,7 @@ from experiments.engine import cluster, dry_run, execution, grid, measurement
 from experiments.engine import dataset as datasets
 from experiments.engine.execution import CodeChangedError, Outcome
 from experiments.engine.measurement import Measurement
-from experiments.engine.plan import Plan, Run, in_words, make_plan
+from experiments.engine.plan import Plan, Run, check_estimators, in_words, make_plan
 from experiments.engine.store import Store
 
 MODULE = "experiments.sweep"
@@ -191,6 +191,7 @@ def _planned(name: str, values: flags.FlagValues, fields: Mapping[str, dict[str,
     )
     for field in [field for axis in axes for field in axis.fields if field in chosen]:
         raise UserError(f"{field} is on an axis, and set for every run: keep one of them")
+    check_estimators(axes)
     smoke = swept.smoke if values.mode == "smoke" else {}
     plan = make_plan(name, swept, dict(known) | dict(smoke) | chosen, axes)
     metric = _checked_metric(plan, values.metric)

@@ -21,7 +21,7 @@ import maxpo_jax
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.]+)")
-CI_EXTRAS = ("test", "dev", "slurm")
+CI_EXTRAS = ("test", "dev", "cluster")
 
 
 def pins() -> dict[str, str]:

@@ -95,7 +95,13 @@ ESTIMATORS = {
 
 # Colors (Tol, Colour Schemes, 2021) and markers that no registered estimator has.
 _COLORS_OF_OTHERS = ("#117733", "#882255", "#332288", "#AA4499", "#999933", "#661100")
-_MARKERS_OF_OTHERS = ("$\\star$", "$\\diamond$", "$\\circ$", "$\\ast$", "$\\oplus$", "$\\otimes$")
+_MARKERS_OF_OTHERS = (
+    r"$\clubsuit$",
+    r"$\heartsuit$",
+    r"$\spadesuit$",
+    r"$\diamondsuit$",
+    r"$\bowtie$",
+)
 
 
 def estimator_style(name: str) -> EstimatorStyle:

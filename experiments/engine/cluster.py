@@ -160,23 +160,23 @@ class _Work:
         future.add_done_callback(self._answered.put)
 
     def _take(self, future: Any, task: _Task) -> None:
+        """The store says whether a task is done; its result is not asked for, for a worker has it.
+
+        The worker may have died since; the file that it wrote is there.
+        """
         if future.cancelled():
             raise UserError("the scheduler was lost; the same command goes on")
-        error = future.exception()
-        if error is None:
-            self._hear(task, *future.result())
-        elif type(error).__name__ == "KilledWorker":
+        error = (
+            future.exception(timeout=SECONDS_BETWEEN_CHECKS) if future.status == "error" else None
+        )
+        if error is not None and type(error).__name__ == "KilledWorker":
             self._after_kills(task, error.allowed_failures + 1)
             self._close(task)
-        else:
+        elif isinstance(error, ConnectionError):
+            raise UserError(str(error)) from error
+        elif error is not None:
             raise error
-
-    def _hear(self, task: _Task, word: str, trouble: str) -> None:
-        if word == remote.NO_ROOM:
-            raise StorageError(trouble)
-        if word == remote.NO_WAY:
-            raise UserError(trouble)
-        if word == remote.ELSEWHERE:
+        elif execution.missing_points(task.chunk, self._store):
             self._elsewhere.append((time.monotonic() + SECONDS_UNTIL_ASKED_AGAIN, task))
         else:
             self._close(task)

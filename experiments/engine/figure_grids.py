@@ -1,8 +1,6 @@
 """The grids of a figure, computed through the store: plans, progress, and what is left out."""
 
 import collections
-import functools
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,15 +9,13 @@ import xarray as xr
 from ml_collections import ConfigDict
 
 from experiments.common.errors import UserError
-from experiments.engine import dataset, execution
+from experiments.engine import cluster, dataset, execution
 from experiments.engine.execution import Outcome
 from experiments.engine.figure import Figure
 from experiments.engine.figure_config import axes_of, fields_of
 from experiments.engine.measurement import ESTIMATOR, SEED
-from experiments.engine.plan import Plan, Run, make_plan
+from experiments.engine.plan import Plan, Run, check_estimators, make_plan
 from experiments.engine.store import Store
-
-Execute = Callable[..., Outcome]
 
 
 class IncompleteError(UserError):
@@ -47,12 +43,14 @@ def make_plans(figure: Figure, config: ConfigDict) -> Work:
     Raises:
       UserError: if a grid has no run that makes sense, or an estimator does not exist.
     """
+    axes_of_grids = axes_of(figure, config)
+    check_estimators([axis for axes in axes_of_grids.values() for axis in axes])
     return Work(
         {
             name: make_plan(
                 figure.grids[name], base_fields=fields_of(figure, config, name), axes=axes
             )
-            for name, axes in axes_of(figure, config).items()
+            for name, axes in axes_of_grids.items()
         }
     )
 
@@ -69,18 +67,10 @@ class Result(NamedTuple):
     errors: dict[str, list[str]]
 
 
-def way_to_execute(workers: int, cluster: str | None, options: Mapping[str, str]) -> Execute:
-    """How chunks are computed: in this process, by worker processes, or by a cluster."""
-    if not workers and not cluster:
-        return execution.execute
-    elsewhere = importlib.import_module("experiments.engine.cluster")  # it loads Dask
-    return functools.partial(elsewhere.execute, workers=workers, cluster=cluster, options=options)
-
-
 def compute(
     work: Work,
     store: Store,
-    execute: Execute,
+    execute: cluster.Executor,
     watch: Callable[[int], None],
     *,
     force: bool = False,
@@ -90,7 +80,7 @@ def compute(
     Args:
       work: the plans.
       store: the store.
-      execute: `(plan, store, watch=...) -> Outcome`.
+      execute: how chunks are computed.
       watch: told how many runs were settled, again and again.
       force: compute even what the store has; else only runs that failed are tried again.
 
@@ -100,7 +90,7 @@ def compute(
     errors: dict[str, list[str]] = {}
     for plan in work.plans.values():
         execution.forget(plan, store, failures_only=not force)
-        outcome = execute(plan, store, watch=watch)
+        outcome = execute(plan, store, watch)
         _check(plan, outcome)
         for run, failed in outcome.failed:
             errors.setdefault(run.fields[ESTIMATOR], []).append(failed.error)

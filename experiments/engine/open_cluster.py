@@ -34,6 +34,7 @@ from typing import Any
 
 import dask
 import distributed
+import psutil
 from distributed.security import Security
 
 from experiments.common.errors import UserError, did_you_mean
@@ -51,6 +52,7 @@ LOOPBACK = "127.0.0.1"
 UNUSED = f"{LOOPBACK}:0"  # Dask opens a port for its dashboard even where there is none
 SECONDS_TO_CLOSE = 5
 MAX_FAILED_STARTS = 3  # of each worker, while none has started
+SECONDS_UNTIL_REPLACED = 2
 SECONDS_WITHOUT_WORKERS = 60  # until the user is told
 SECONDS_BETWEEN_LOOKS_AT_JOBS = 5
 
@@ -94,6 +96,7 @@ class Connection:
     _next_look: float = 0.0
     _was_told: bool = False
     _num_failed_starts: int = 0
+    _gone_since: dict[Any, float] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
         """Tell the user where no worker comes.
@@ -104,7 +107,7 @@ class Connection:
         now = time.monotonic()
         if self.client.status not in ("running", "connecting"):
             raise UserError("the scheduler was lost; the same command goes on")
-        self._start_lost_ones_again()
+        self._start_lost_ones_again(now)
         if self._since is None or self.client.nthreads():
             self._since, self._num_failed_starts = now, 0
             return
@@ -119,14 +122,22 @@ class Connection:
             self._was_told = True
             print(f"\nno worker has come yet, still waiting{where}", file=sys.stderr, flush=True)
 
-    def _start_lost_ones_again(self) -> None:
-        """Replace workers of this machine that died before they had started; Dask does not."""
+    def _start_lost_ones_again(self, now: float) -> None:
+        """Replace workers of this machine whose process is gone for good.
+
+        Dask starts a process again that dies, but not always one that dies while it starts.
+        """
         if not isinstance(self.cluster, distributed.LocalCluster):
             return
         for name, worker in list(self.cluster.workers.items()):
-            if worker.status in (distributed.Status.failed, distributed.Status.closed):
+            if worker.pid is not None and psutil.pid_exists(worker.pid):
+                self._gone_since.pop(name, None)
+            elif now - self._gone_since.setdefault(name, now) > SECONDS_UNTIL_REPLACED:
                 self._num_failed_starts += 1
+                self._gone_since.pop(name)
                 self.cluster.workers.pop(name, None)
+                loop: Any = self.client.loop
+                loop.add_callback(_close_quietly, worker)
         self.cluster.scale(self.num_workers)
 
     def abandon(self) -> None:
@@ -249,13 +260,12 @@ def jobs_have_ended(cluster: Any) -> bool:
     """Whether every job was submitted to Slurm and is gone; other systems are not asked."""
     if type(cluster).__name__ != JOBS["slurm"]:
         return False
-    ids = [getattr(job, "job_id", None) for job in cluster.workers.values()]
-    if not ids or None in ids:
+    jobs = [getattr(job, "job_id", None) for job in cluster.workers.values()]
+    ids = [job for job in jobs if job]
+    if not ids or len(ids) < len(jobs):
         return False
-    command = ["squeue", "--noheader", "--format=%i", "--states=all"]
-    answer = subprocess.run(
-        [*command[:-1], f"--jobs={','.join(ids)}"], capture_output=True, text=True, check=False
-    )
+    command = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(ids)}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return not answer.stdout.split()
 
 
@@ -379,6 +389,11 @@ def _client(target: Any) -> Iterator[distributed.Client]:
     finally:
         with contextlib.suppress(Exception):  # the end of a command does not depend on it
             client.close(timeout=SECONDS_TO_CLOSE)
+
+
+async def _close_quietly(worker: Any) -> None:
+    with contextlib.suppress(Exception):  # it is replaced already
+        await worker.close(timeout=SECONDS_TO_CLOSE)
 
 
 def _closed(cluster: Any) -> None:

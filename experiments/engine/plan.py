@@ -158,6 +158,20 @@ def make_plan(
     return plan
 
 
+def check_estimators(axes: Sequence[Axis]) -> None:
+    """Refuse an estimator on an axis that cannot be loaded: a mistake, and no point of the grid.
+
+    Raises:
+      UserError: naming what is wrong.
+    """
+    named = [axis.values(ESTIMATOR) for axis in axes if ESTIMATOR in axis.fields]
+    if named:
+        from experiments.common.estimator_spec import resolve  # JAX comes with it
+
+        for spec in dict.fromkeys(spec for values in named for spec in values):
+            resolve(str(spec))
+
+
 def in_words(setting: Mapping[str, Any]) -> str:
     """A setting in words.
 

@@ -1,4 +1,8 @@
-"""What a worker does, wherever it runs: it computes a chunk, stores it, and says how it went."""
+"""What a worker does, wherever it runs: it computes a chunk and stores it, and returns nothing.
+
+What goes wrong besides the runs is raised, because Dask brings errors home at once, while a result
+waits at the worker, and is lost where that dies.
+"""
 
 import os
 import pickle
@@ -7,15 +11,11 @@ import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.common.errors import UserError
-from experiments.engine.execution import CodeChangedError, compute_chunk
+from experiments.engine.execution import compute_chunk
 from experiments.engine.plan import Chunk
-from experiments.engine.store import StorageError, open_store
+from experiments.engine.store import open_store
 
-DONE, ELSEWHERE, NO_ROOM, NO_WAY = "done", "elsewhere", "no room", "no way"
 SETTINGS_OF_JAX = ("JAX_", "XLA_")
-
-Answer = tuple[str, str]  # one of the four words above, and what went wrong
 
 
 def packed(chunk: Chunk, folder: Path) -> bytes:
@@ -23,19 +23,13 @@ def packed(chunk: Chunk, folder: Path) -> bytes:
     return pickle.dumps((chunk, str(folder.absolute())))
 
 
-def run(content: bytes) -> Answer:
+def run(content: bytes) -> None:
     """Compute a packed chunk in this process; errors of its runs are stored, not raised."""
     chunk, folder = pickle.loads(content)
-    try:
-        report = compute_chunk(chunk, open_store(folder))
-    except StorageError as error:
-        return NO_ROOM, str(error)
-    except (CodeChangedError, UserError) as error:
-        return NO_WAY, str(error)
-    return (DONE if report.is_done else ELSEWHERE), ""
+    compute_chunk(chunk, open_store(folder))
 
 
-def compute_like_here(gpus: Sequence[str] = ()) -> Callable[[bytes], Answer]:
+def compute_like_here(gpus: Sequence[str] = ()) -> Callable[[bytes], None]:
     """A function that computes packed chunks in another process as this one would.
 
     It takes this process's folder, search path and settings of JAX with it. Dask sends it by value,
@@ -43,13 +37,16 @@ def compute_like_here(gpus: Sequence[str] = ()) -> Callable[[bytes], Answer]:
 
     Args:
       gpus: what one worker each gets to see, by the worker's number; all see all by default.
+
+    Returns:
+      The function. It raises `ConnectionError` where a worker does not see what this process sees.
     """
     here = str(Path.cwd())
     paths = _search_path()
     settings = {n: value for n, value in os.environ.items() if n.startswith(SETTINGS_OF_JAX)}
     gpus = tuple(gpus)
 
-    def compute(content: bytes) -> tuple[str, str]:
+    def compute(content: bytes) -> None:
         import os
         import socket
         import sys
@@ -64,8 +61,9 @@ def compute_like_here(gpus: Sequence[str] = ()) -> Callable[[bytes], Answer]:
             os.chdir(here)
             from experiments.engine import remote
         except (OSError, ImportError) as error:
-            return "no way", f"a worker on {socket.gethostname()} cannot work in {here}: {error}"
-        return remote.run(content)
+            where = f"a worker on {socket.gethostname()} cannot work in {here}"
+            raise ConnectionError(f"{where}: {error}") from error
+        remote.run(content)
 
     return compute
 

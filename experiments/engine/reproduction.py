@@ -20,7 +20,7 @@ from experiments.common.configuration import PROJECT_ROOT, resolve_config
 from experiments.common.errors import UserError, did_you_mean
 from experiments.common.folder_lock import locked
 from experiments.common.gallery import Entry
-from experiments.engine import figure_config, update
+from experiments.engine import cluster, figure_config, update
 from experiments.engine.figure import Figure
 from experiments.engine.figure_config import Override
 
@@ -229,7 +229,7 @@ class _Computing:
             t.figure.name: figure_grids.make_plans(t.figure, resolved[t.figure.name]) for t in tasks
         }
         self._store = Store(Path(values.store))
-        self._execute = figure_grids.way_to_execute(values.workers, values.cluster, cluster_options)
+        self._execute = cluster.executor(values.workers, values.cluster, cluster_options)
         total = sum(work.num_runs for work in self._work.values())
         self._lock = threading.Lock()
         self._bar = tqdm(total=total, unit="run", unit_scale=True, smoothing=0.05)

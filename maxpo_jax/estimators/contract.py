@@ -122,7 +122,7 @@ class Estimator:
         if self.randomized:
             if key is None:
                 raise ValueError(
-                    f"{self.name}: it draws random numbers: pass key=jax.random.key(0)."
+                    f"{self.name} is randomized and needs a random key: pass key=jax.random.key(0)."
                 )
             keywords["key"] = key
         return self.function(rewards, k, **keywords)

@@ -201,8 +201,6 @@ class _Subject:
         key: jax.Array | None = None,
     ) -> jax.Array:
         """Advantages [..., B]."""
-        if self.randomized and key is None:
-            raise ValueError("a randomized estimator needs a random key: pass key=")
         leading = rewards.shape[:-1]
         keys = None if key is None or not self.randomized else _keys(key, leading)
         if self.traced and (where is None or self.takes_where):
@@ -350,10 +348,10 @@ def _rows(subject: _Subject, groups: np.ndarray, k: int) -> np.ndarray:
     Raises:
       CannotCallError: if they are no numbers, or of another shape.
     """
-    keys = jax.random.split(jax.random.key(0), len(groups)) if subject.randomized else [None] * 3
+    keys = jax.random.split(jax.random.key(0), len(groups)) if subject.randomized else None
     rows = [
-        np.asarray(subject.of_group(group, k, None, key))
-        for group, key in zip(groups, keys, strict=True)
+        np.asarray(subject.of_group(group, k, None, None if keys is None else keys[row]))
+        for row, group in enumerate(groups)
     ]
     wrong = [row for row in rows if row.shape != groups[0].shape or row.dtype.kind not in "fiub"]
     if wrong:

@@ -104,7 +104,7 @@ def test_noise_adds_variance_and_leaves_no_exact_gradient(sampled):
     ("fields", "message"),
     [
         ({"logits": "random"}, "logits 'random' does not exist"),
-        ({"k": 16}, "k = 16 does not fit estimator maxpo"),
+        ({"k": 16}, "maxpo: k = 16 does not fit"),
         ({"estimator": "maxp0"}, "did you mean 'maxpo'"),
         ({"reward_family": "gausian"}, "did you mean gaussian?"),
         ({"num_draws": 1}, "num_draws is 1; it must be at least 2"),

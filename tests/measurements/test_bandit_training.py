@@ -157,13 +157,13 @@ def test_a_function_of_ones_own_and_a_randomized_estimator_train(tmp_path):
         ({"instance": "needel"}, "did you mean needle?"),
         ({"num_actions": 1}, "num_actions is 1; it must be at least 2"),
         ({"estimator": "maxp0"}, "did you mean 'maxpo'"),
-        ({"estimator": "ei", "k": 17}, "k = 17 does not fit estimator ei at group_size 16"),
+        ({"estimator": "ei", "k": 17}, "ei: k = 17 does not fit group_size = 16"),
         ({"k": 16}, "allowed are 1 <= k <= B - 1"),
         ({"estimator": "pass_at_k_training_analytic"}, "is for 0/1 rewards"),
         ({"learning_rate": -0.1}, "must not be negative"),
         ({"learning_rate": float("nan")}, "must not be negative"),
         ({"variance_groups": -1}, "variance_groups is -1"),
-        ({"estimator": "rspo", "k": 8, "anneal": True}, "k = 1 does not fit estimator rspo"),
+        ({"estimator": "rspo", "k": 8, "anneal": True}, "rspo: k = 1 does not fit"),
     ],
 )
 def test_runs_that_make_no_sense_are_refused(fields, message):

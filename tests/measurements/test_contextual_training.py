@@ -90,7 +90,7 @@ def test_other_prompts_are_other_prompts():
     [
         ({"policy": "tables"}, "did you mean table?"),
         ({"easiest": 1.0}, "hardest < easiest < 1"),
-        ({"k": 16}, "k = 16 does not fit estimator maxpo"),
+        ({"k": 16}, "maxpo: k = 16 does not fit"),
         ({"num_answers": 1}, "num_answers is 1; it must be at least 2"),
         ({"num_prompts": 0}, "num_prompts is 0"),
         ({"num_updates": 0}, "num_updates is 0"),

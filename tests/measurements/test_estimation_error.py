@@ -53,7 +53,7 @@ def test_the_bandit_is_that_of_the_exact_measurement():
     ("fields", "message"),
     [
         ({"num_draws": 5}, "num_draws is 5; it must be at least 10"),
-        ({"k": 8}, "k = 8 does not fit estimator maxpo"),
+        ({"k": 8}, "maxpo: k = 8 does not fit"),
         ({"reward_family": "cauchy"}, "reward_family 'cauchy' does not exist"),
         ({"estimator": "pass_at_k_training_analytic"}, "is for 0/1 rewards"),
     ],

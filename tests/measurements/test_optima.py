@@ -61,7 +61,7 @@ def test_an_estimator_that_looks_at_the_order_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("measurement", "fields", "message"),
     [
-        (bernoulli_gradients, {"k": 16}, "k = 16 does not fit estimator maxpo"),
+        (bernoulli_gradients, {"k": 16}, "maxpo: k = 16 does not fit"),
         (bernoulli_gradients, {"success_prob": 0.0}, "must lie between 0 and 1"),
         (bernoulli_gradients, {"arms_per_outcome": 0}, "arms_per_outcome is 0"),
         (bernoulli_gradients, {"estimator": "pass_at_k_training_full"}, "is randomized"),
