@@ -54,16 +54,16 @@ lint: $(INSTALLED) ## ruff: lint and format check
 types: $(INSTALLED) ## mypy
 	@$(VENV_PYTHON) -m mypy
 
-doctest: $(INSTALLED) ## run the examples of the docstrings and of README.md
+doctest: $(INSTALLED) ## run the examples of the docstrings and of the pages
 	@$(VENV_PYTHON) -m pytest --doctest-modules maxpo_jax experiments configs
-	@$(VENV_PYTHON) -m pytest tests/test_readme.py
+	@$(VENV_PYTHON) -m pytest tests/test_readme.py -k examples
 
 check: lint types doctest test ## lint, types, doctest and test
 
 benchmark: $(INSTALLED) ## time the estimators
 	@$(VENV_PYTHON) -m experiments.benchmark_estimators
 
-readme: $(INSTALLED) ## write the generated sections of README.md
+readme: $(INSTALLED) ## write the generated sections of the pages
 	@$(VENV_PYTHON) -m experiments.readme
 
 clean: ## remove .venv and every cache
