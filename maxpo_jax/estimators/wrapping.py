@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -21,7 +21,7 @@ from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.checks import KRange
 from maxpo_jax.estimators.contract import Estimator, get, under_contract
 
-Container = Literal["numpy", "jax", "list"]
+Language = Literal["jax", "numpy", "eager jax", "python"]
 RewardType = Literal["real", "binary"]
 
 ANY_K = KRange(
@@ -38,6 +38,14 @@ _FIRST_CALLS = tuple((size, k) for size in (6, 8) for k in (2, 1, 3, 4, 5, size)
 
 class CannotCallError(ValueError):
     """A function fails on ordinary groups, or returns another shape; `__cause__` is its error."""
+
+
+class FunctionExitError(RuntimeError):
+    """A function tried to end the whole program."""
+
+
+class _OtherInNumPyError(ValueError):
+    """A function means something else by JAX arrays than by NumPy's."""
 
 
 def wrap(
@@ -87,11 +95,12 @@ def wrap(
         return function
     calls = [(group_size or size, k or count) for size, count in _FIRST_CALLS]
     calls = [call for call in dict.fromkeys(calls) if call[1] <= call[0]] or calls[:1]
-    subject, kind = _find_out(function, calls, reward_type)
-    name = name or getattr(function, "__name__", None) or type(function).__name__
+    adapter, trial = adapt(function, calls, reward_type)
+    wrapped = _fastest(adapter, trial)
+    name = name or function_name(function)
     return Estimator(
         name=name,
-        function=under_contract(name, subject, ANY_K, kind),
+        function=under_contract(name, wrapped, ANY_K, trial.reward_type),
         citation=None,
         equation=None,
         target=None,
@@ -101,10 +110,10 @@ def wrap(
         scale_equivariant=None,
         scale=None,
         k_range=ANY_K,
-        reward_type=kind,
-        randomized=subject.randomized,
-        traced_k=subject.traced_k,
-        on_host=not subject.traced,
+        reward_type=trial.reward_type,
+        randomized=adapter.randomized,
+        traced_k=wrapped.traced_k,
+        on_host=not wrapped.traced,
     )
 
 
@@ -151,46 +160,291 @@ def first_call_error(estimator: Estimator, group_size: int, k: int) -> str:
     """
     if estimator.citation is not None:
         return ""
-    real, binary = (_probe_groups(group_size, kind)[0] for kind in ("real", "binary"))
-    rewards = real if estimator.reward_type == "real" else binary
+    rewards = _probe_groups(group_size, estimator.reward_type)[0]
     place = f"at k = {k}, group_size {group_size}"
     try:
         advantages = np.asarray(estimator(jnp.asarray(rewards), k, key=jax.random.key(0)))
     except Exception as error:
-        line = " ".join(str(error).split())
-        return f"{estimator.name} fails {place}: {type(error).__name__}: {line}"
+        return f"{estimator.name} fails {place}: {in_words(error)}"
     if not np.isfinite(advantages).all():
         return f"{estimator.name} gives advantages that are not finite {place}"
     return ""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Subject:
-    """A function with what is known of how it can be called; called as `_under_contract` does.
+class Adapter:
+    """A function and how it wants to be called; itself called the same way whatever that is.
 
     Attributes:
       function: the user's.
-      container: what it wants its rewards in, where it is not traced.
-      as_batch: whether it wants a group as a batch [1, B].
+      language: "jax" if it can be traced, "numpy" if it is given NumPy arrays, "eager jax" if it
+        needs JAX arrays but cannot be traced, "python" if it needs lists.
+      as_batch: whether it takes [groups, B] and not [B].
       key_name: name of its parameter for a random key, None without.
       takes_where: whether it takes a mask `where`.
-      traced: whether it can be traced.
-      traced_k: whether K may be traced.
-      batched: whether, untraced, one call for many groups gives what one for each group does.
+      traced_k: whether it can be traced with a traced K too.
+      not_traceable: why it cannot be traced, or "".
     """
 
     function: Callable[..., Any]
-    container: Container
+    language: Language
     as_batch: bool
     key_name: str | None
     takes_where: bool
-    traced: bool = False
-    traced_k: bool = True
-    batched: bool = False
+    traced_k: bool = False
+    not_traceable: str = ""
 
     @property
     def randomized(self) -> bool:
+        """Whether it takes a random key."""
         return self.key_name is not None
+
+    def __call__(
+        self,
+        rewards: Any,
+        k: Any,
+        *,
+        where: Any = None,
+        key: jax.Array | None = None,
+        copy: bool = True,
+    ) -> Any:
+        """What the function makes of one group [B], or of any shape that it takes.
+
+        Args:
+          rewards: NumPy or JAX; traced only where `language` is "jax".
+          k: K.
+          where: a mask, only where the function takes one.
+          key: where it takes one.
+          copy: whether it gets NumPy arrays of its own, into which it may write.
+
+        Returns:
+          What it returns, as an array.
+
+        Raises:
+          FunctionExitError: if it calls `sys.exit`; else whatever it raises.
+        """
+        wrapped = self.as_batch and rewards.ndim == 1
+        given = self._given(rewards[None] if wrapped else rewards, copy)
+        keywords: dict[str, Any] = {}
+        if where is not None:
+            keywords["where"] = self._given(where[None] if wrapped else where, copy)
+        if self.key_name is not None:
+            keywords[self.key_name] = key
+        # A user's function is no worse for relying on NumPy's rules.
+        with (
+            warnings.catch_warnings(),
+            jax.numpy_dtype_promotion("standard"),
+            jax.numpy_rank_promotion("allow"),
+        ):
+            warnings.simplefilter("ignore")
+            try:
+                result = self.function(given, k, **keywords)
+            except (Exception, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # `sys.exit` must not end the program
+                raise FunctionExitError(in_words(error)) from error
+            result = jnp.asarray(result) if checks.is_traced(given) else np.asarray(result)
+        if wrapped and result.shape[:1] != (1,):
+            raise ValueError(f"one group in, {list(result.shape)} out")
+        return result[0] if wrapped else result
+
+    def _given(self, values: Any, copy: bool) -> Any:
+        if self.language in ("jax", "eager jax"):
+            return jnp.asarray(values)
+        if self.language == "python":
+            return np.asarray(values).tolist()
+        return np.array(values) if copy else np.asarray(values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """The first call that a function took: rewards [3, B], K, and one advantage for each."""
+
+    reward_type: RewardType
+    groups: np.ndarray
+    k: int
+    advantages: np.ndarray
+
+
+_TRACED: tuple[Language, ...] = ("jax",)
+_UNTRACED: tuple[Language, ...] = ("numpy", "eager jax", "python")
+
+
+def adapt(
+    function: Callable[..., Any],
+    calls: Sequence[tuple[int, int]],
+    reward_type: RewardType | None = None,
+    *,
+    languages: Sequence[Language] = _TRACED + _UNTRACED,
+) -> tuple[Adapter, Trial]:
+    """Finds out how a function wants to be called, and on which rewards.
+
+    Args:
+      function: any `f(rewards, k)`, as for `wrap`; an `Estimator` too.
+      calls: (B, K) to try, in this order.
+      reward_type: of the rewards to try; by default "binary" if it refuses any others.
+      languages: to try, in this order.
+
+    Returns:
+      The adapter, and the first call that the function took.
+
+    Raises:
+      CannotCallError: if it takes none.
+
+    Example:
+      >>> adapter, _ = adapt(lambda rewards, k: [r - k for r in rewards], [(3, 1)])
+      >>> adapter.language, adapter.as_batch, adapter(np.array([1.0, 2.0, 4.0]), 1).tolist()
+      ('jax', False, [0.0, 1.0, 3.0])
+      >>> adapt(lambda rewards, k: rewards - float(rewards.mean()), [(3, 1)])[0].language
+      'numpy'
+    """
+    errors: dict[Language, Exception] = {}
+    kinds: tuple[RewardType, ...] = ("real", "binary") if reward_type is None else (reward_type,)
+    for kind in kinds:
+        for group_size, k in calls:
+            groups = _probe_groups(group_size, kind)
+            for candidate in _candidates(function, languages):
+                try:
+                    advantages = _advantages(candidate, groups, k)
+                except Exception as error:
+                    errors.setdefault(candidate.language, error)
+                    continue
+                traced_k = candidate.language in _TRACED and not _trace_error(
+                    candidate, groups[0], k, traced_k=True
+                )
+                reason = "" if candidate.language in _TRACED else _reason(candidate, groups[0], k)
+                found = dataclasses.replace(candidate, traced_k=traced_k, not_traceable=reason)
+                return found, Trial(kind, groups, k, advantages)
+    cause = _own_error(errors)
+    if isinstance(cause, CannotCallError):
+        raise cause
+    raise CannotCallError(f"the function fails on an ordinary group: {in_words(cause)}") from cause
+
+
+def _candidates(function: Callable[..., Any], languages: Sequence[Language]) -> Iterator[Adapter]:
+    """The ways in which a function might want to be called."""
+    key_name, takes_where = _key_parameter(function), "where" in _parameters(function)
+    for as_batch in (False, True):
+        for language in languages:
+            yield Adapter(function, language, as_batch, key_name, takes_where)
+
+
+def _probe_groups(group_size: int, kind: RewardType) -> np.ndarray:
+    """Three ordinary groups [3, B], without ties or of both rewards."""
+    if kind == "binary":
+        group = (np.arange(group_size) % 2).astype(np.float64)
+        return np.stack([group, group[::-1], np.roll(group, 1) * 1.0])
+    return np.random.default_rng(0).normal(size=(3, group_size)) * np.array([[1.0], [3.0], [0.1]])
+
+
+def _advantages(adapter: Adapter, groups: np.ndarray, k: int) -> np.ndarray:
+    """Advantages of the groups, one call for each.
+
+    Raises:
+      CannotCallError: if they are no numbers, or of another shape.
+      _OtherInNumPyError: if it is to be traced, and NumPy's arrays give others.
+    """
+    if adapter.language in _TRACED:
+        error = _trace_error(adapter, groups[0], k)
+        if error is not None:
+            raise error
+    keys = jax.random.split(jax.random.key(0), len(groups)) if adapter.randomized else [None] * 3
+    rows = [np.asarray(adapter(group, k, key=key)) for group, key in zip(groups, keys, strict=True)]
+    wrong = [row for row in rows if row.shape != groups[0].shape or row.dtype.kind not in "fiub"]
+    if wrong:
+        raise CannotCallError(
+            f"the function returned {wrong[0].dtype} of shape {list(wrong[0].shape)} for rewards "
+            f"of shape {list(groups[0].shape)}; it must return one advantage for each reward"
+        )
+    advantages = np.stack(rows)
+    if adapter.language in _TRACED and not adapter.randomized:
+        in_numpy = dataclasses.replace(adapter, language="numpy")
+        try:
+            others = _advantages(in_numpy, groups, k)
+        except Exception:  # a function of JAX arrays alone
+            return advantages
+        # Such as one that sorts its rewards in place.
+        if not agree(advantages, others):
+            raise _OtherInNumPyError("NumPy's arrays give other advantages than JAX's")
+    return advantages
+
+
+def _trace_error(
+    adapter: Adapter, group: np.ndarray, k: int, *, traced_k: bool = False
+) -> Exception | None:
+    """Why a function cannot be traced, None if it can."""
+
+    def traced(rewards: jax.Array, seed: jax.Array, count: jax.Array) -> jax.Array:
+        key = jax.random.key(seed) if adapter.randomized else None
+        return adapter(rewards, count if traced_k else k, key=key)
+
+    try:
+        jax.eval_shape(traced, jnp.asarray(group), np.uint32(0), np.int32(k))
+    except Exception as error:
+        return error
+    return None
+
+
+def _reason(adapter: Adapter, group: np.ndarray, k: int) -> str:
+    """In a word, why a function that runs was not traced."""
+    error = _trace_error(dataclasses.replace(adapter, language="jax"), group, k)
+    return type(error or _OtherInNumPyError()).__name__
+
+
+def _own_error(errors: dict[Language, Exception]) -> Exception:
+    """The error of a function itself, not one of the arrays that it was not made for."""
+    numpy, eager = errors["numpy"], errors["eager jax"]
+    of_tracing = isinstance(errors.get("jax"), jax.errors.JAXTypeError)
+    return numpy if of_tracing or isinstance(numpy, CannotCallError) else eager
+
+
+def agree(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether advantages are the same up to the rounding of the precision in use."""
+    tolerance = 1e-6 if jnp.result_type(float) == jnp.float64 else 1e-4
+    scale = np.abs(np.where(np.isfinite(expected), expected, 0.0)).max()
+    return found.shape == expected.shape and np.allclose(
+        found, expected, rtol=tolerance, atol=0.1 * tolerance * scale, equal_nan=True
+    )
+
+
+def in_words(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """A registered name, or the function's own.
+
+    Args:
+      function: any.
+
+    Returns:
+      The name.
+
+    Example:
+      >>> function_name(get("maxpo")), function_name(max)
+      ('maxpo', 'max')
+    """
+    own = getattr(function, "__name__", None) or type(function).__name__
+    return function.name if isinstance(function, Estimator) else own
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wrapped:
+    """An adapted function of many groups; called as `under_contract` does.
+
+    Attributes:
+      adapter: the function.
+      traced: whether many groups are computed by `vmap`, or else on the host.
+      traced_k: whether K may be traced.
+      batched: whether, on the host, one call for many groups gives what one for each group does.
+    """
+
+    adapter: Adapter
+    traced: bool = False
+    traced_k: bool = True
+    batched: bool = False
 
     def __call__(
         self,
@@ -202,8 +456,8 @@ class _Subject:
     ) -> jax.Array:
         """Advantages [..., B]."""
         leading = rewards.shape[:-1]
-        keys = None if key is None or not self.randomized else _keys(key, leading)
-        if self.traced and (where is None or self.takes_where):
+        keys = None if key is None or not self.adapter.randomized else _keys(key, leading)
+        if self.traced and (where is None or self.adapter.takes_where):
             if not self.traced_k and checks.is_traced(k):
                 raise ValueError(
                     "this function takes k as a Python int, not traced; use "
@@ -218,7 +472,8 @@ class _Subject:
         """One group at a time by `vmap`: what a function makes of a batch is its own affair."""
 
         def one(group: jax.Array, mask: jax.Array | None, key: jax.Array | None) -> jax.Array:
-            return jnp.asarray(self.of_group(group, k, mask, key)).astype(group.dtype)
+            advantages = self.adapter(group, k, where=mask, key=key)
+            return jnp.asarray(advantages).astype(group.dtype)
 
         groups = rewards.reshape(-1, rewards.shape[-1])
         masks = None if where is None else where.reshape(groups.shape)
@@ -246,13 +501,15 @@ class _Subject:
     def _loop(self, rewards: Any, ks: Any, where: Any, data: Any) -> np.ndarray:
         rewards, ks = np.asarray(rewards), np.asarray(ks)
         group_size = rewards.shape[-1]
-        groups, counts = rewards.reshape(-1, group_size), ks.reshape(-1)
+        # In NumPy's own precision, as is usual there.
+        groups = rewards.reshape(-1, group_size).astype(np.float64)
+        counts = ks.reshape(-1)
         masks = None if where is None else np.asarray(where).reshape(groups.shape)
         key_data = None if data is None else np.asarray(data).reshape(len(groups), -1)
         if self.batched and masks is None and len(groups) and (counts == counts[0]).all():
-            advantages = np.asarray(self._call(groups, int(counts[0]), None, None))
+            advantages = self.adapter(groups, int(counts[0]))
             return advantages.astype(rewards.dtype).reshape(rewards.shape)
-        result = np.zeros_like(groups)
+        result = np.zeros(groups.shape, rewards.dtype)
         for row, (group, count) in enumerate(zip(groups, counts, strict=True)):
             key = None if key_data is None else jax.random.wrap_key_data(jnp.asarray(key_data[row]))
             valid = np.ones(group_size, bool) if masks is None else masks[row]
@@ -261,39 +518,8 @@ class _Subject:
             if valid.sum() < count:  # too few samples: the contract says NaN
                 result[row] = np.nan
             else:
-                result[row, valid] = self.of_group(group[valid], int(count), None, key)
+                result[row, valid] = self.adapter(group[valid], int(count), key=key)
         return result.reshape(rewards.shape)
-
-    def of_group(self, group: Any, k: Any, where: Any, key: Any) -> Any:
-        """What the function makes of one group [B]: the definition of its value."""
-        given = group[None] if self.as_batch else group
-        mask = where if where is None or not self.as_batch else where[None]
-        result = self._call(given, k, mask, key)
-        if isinstance(result, list | tuple):
-            result = (
-                jnp.stack([jnp.asarray(x) for x in result]) if self.traced else np.asarray(result)
-            )
-        return result[0] if self.as_batch else result
-
-    def _call(self, rewards: Any, k: Any, where: Any, key: Any) -> Any:
-        if not checks.is_traced(rewards):
-            # A copy in NumPy's own precision: a function may write into what it is given.
-            rewards = np.array(rewards, np.float64)
-            if self.traced or self.container == "jax":
-                rewards = jnp.asarray(rewards)
-            elif self.container == "list":
-                rewards = rewards.tolist()
-        keywords = {} if where is None else {"where": where}
-        if self.key_name is not None:
-            keywords[self.key_name] = key
-        # A user's function is no worse for relying on NumPy's rules.
-        with (
-            warnings.catch_warnings(),
-            jax.numpy_dtype_promotion("standard"),
-            jax.numpy_rank_promotion("allow"),
-        ):
-            warnings.simplefilter("ignore")
-            return self.function(rewards, k, **keywords)
 
 
 def _keys(key: jax.Array, leading: tuple[int, ...]) -> jax.Array:
@@ -301,107 +527,37 @@ def _keys(key: jax.Array, leading: tuple[int, ...]) -> jax.Array:
     return jax.random.split(key, leading) if leading else key
 
 
-def _find_out(
-    function: Callable[..., Any],
-    calls: list[tuple[int, int]],
-    reward_type: RewardType | None,
-) -> tuple[_Subject, RewardType]:
-    """How a function can be called, and on which rewards, from the first call that it takes."""
-    first_error: Exception | None = None
-    kinds: tuple[RewardType, ...] = ("real", "binary") if reward_type is None else (reward_type,)
-    for kind in kinds:
-        for group_size, k in calls:
-            groups = _probe_groups(group_size, kind)
-            for candidate in _candidates(function):
-                try:
-                    expected = _rows(candidate, groups, k)
-                except Exception as error:
-                    first_error = first_error or error
-                    continue
-                return _improve(candidate, groups, k, expected), kind
-    if isinstance(first_error, CannotCallError):
-        raise first_error
-    cause = f"{type(first_error).__name__}: {' '.join(str(first_error).split())}"
-    raise CannotCallError(f"the function fails on an ordinary group: {cause}") from first_error
-
-
-def _candidates(function: Callable[..., Any]) -> Iterator[_Subject]:
-    """The ways in which a function might want to be called, untraced."""
-    key_name, takes_where = _key_parameter(function), "where" in _parameters(function)
-    containers: tuple[Container, ...] = ("numpy", "jax", "list")
-    for as_batch in (False, True):
-        for container in containers:
-            yield _Subject(function, container, as_batch, key_name, takes_where)
-
-
-def _probe_groups(group_size: int, kind: RewardType) -> np.ndarray:
-    """Three ordinary groups [3, B], without ties or of both rewards."""
-    if kind == "binary":
-        group = (np.arange(group_size) % 2).astype(np.float64)
-        return np.stack([group, group[::-1], np.roll(group, 1) * 1.0])
-    return np.random.default_rng(0).normal(size=(3, group_size)) * np.array([[1.0], [3.0], [0.1]])
-
-
-def _rows(subject: _Subject, groups: np.ndarray, k: int) -> np.ndarray:
-    """Advantages of the groups, one call for each.
-
-    Raises:
-      CannotCallError: if they are no numbers, or of another shape.
-    """
-    keys = jax.random.split(jax.random.key(0), len(groups)) if subject.randomized else None
-    rows = [
-        np.asarray(subject.of_group(group, k, None, None if keys is None else keys[row]))
-        for row, group in enumerate(groups)
-    ]
-    wrong = [row for row in rows if row.shape != groups[0].shape or row.dtype.kind not in "fiub"]
-    if wrong:
-        raise CannotCallError(
-            f"the function returned {wrong[0].dtype} of shape {list(wrong[0].shape)} for rewards "
-            f"of shape {list(groups[0].shape)}; it must return one advantage for each reward"
-        )
-    return np.stack(rows)
-
-
-def _improve(subject: _Subject, groups: np.ndarray, k: int, expected: np.ndarray) -> _Subject:
+def _fastest(adapter: Adapter, trial: Trial) -> _Wrapped:
     """The fastest way that gives what one call for each group gives."""
-    for traced_k in (True, False):
-        traced = dataclasses.replace(subject, traced=True, traced_k=traced_k)
-        if _agrees(functools.partial(_compute_traced, traced), groups, k, expected, subject):
-            return traced
-    batched = dataclasses.replace(subject, batched=True)
-    at_once = not (subject.randomized or subject.as_batch or subject.container == "list")
-    if (at_once or subject.as_batch) and _agrees(
-        lambda rewards, k: batched._call(rewards, k, None, None), groups, k, expected, subject
-    ):
-        return batched
-    return subject
+    if adapter.language == "jax":
+        for traced_k in (True, False) if adapter.traced_k else (False,):
+            traced = _Wrapped(adapter, traced=True, traced_k=traced_k)
+            if _agrees(functools.partial(_compute_traced, traced), trial, adapter.randomized):
+                return traced
+        # `vmap` changes it: on the host it is called as it is.
+        calls = [(trial.groups.shape[1], trial.k)]
+        adapter, trial = adapt(adapter.function, calls, trial.reward_type, languages=_UNTRACED)
+    takes_batches = not adapter.randomized and (adapter.as_batch or adapter.language != "python")
+    batched = takes_batches and _agrees(adapter, trial, False)
+    return _Wrapped(adapter, batched=batched)
 
 
-def _compute_traced(subject: _Subject, groups: np.ndarray, k: int) -> jax.Array:
-    static = () if subject.traced_k else (1,)
-    key = jax.random.key(0) if subject.randomized else None
-    program = jax.jit(lambda rewards, k: subject(rewards, k, key=key), static_argnums=static)
+def _compute_traced(wrapped: _Wrapped, groups: np.ndarray, k: int) -> jax.Array:
+    static = () if wrapped.traced_k else (1,)
+    key = jax.random.key(0) if wrapped.adapter.randomized else None
+    program = jax.jit(lambda rewards, k: wrapped(rewards, k, key=key), static_argnums=static)
     return program(jnp.asarray(groups), k)
 
 
-def _agrees(
-    compute: Callable[[np.ndarray, int], Any],
-    groups: np.ndarray,
-    k: int,
-    expected: np.ndarray,
-    subject: _Subject,
-) -> bool:
+def _agrees(compute: Callable[[np.ndarray, int], Any], trial: Trial, randomized: bool) -> bool:
     """Whether another way of computing gives the same; of random advantages, the shape."""
     try:
-        found = np.asarray(compute(groups, k))
+        found = np.asarray(compute(trial.groups, trial.k))
     except Exception:
         return False
-    if found.shape != expected.shape:
-        return False
-    if subject.randomized:
-        return True
-    scale = np.nan_to_num(np.abs(expected), posinf=0.0).max()
-    return np.allclose(found, expected, rtol=1e-4, atol=1e-5 * scale, equal_nan=True)
+    if randomized:
+        return found.shape == trial.advantages.shape
+    return agree(found, trial.advantages)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -413,6 +569,8 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def _key_parameter(function: Callable[..., Any]) -> str | None:
     """The name of the key: a parameter called so, or a third one that must be given."""
+    if isinstance(function, Estimator):
+        return "key" if function.randomized else None
     parameters = _parameters(function)
     if "key" in parameters:
         return "key"

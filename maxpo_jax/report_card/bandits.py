@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maxpo_jax.bandits import exact
-from maxpo_jax.report_card.subject import RewardType
+from maxpo_jax.estimators.wrapping import RewardType
 
 
 class SmallBandit(NamedTuple):

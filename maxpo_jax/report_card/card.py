@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from maxpo_jax.estimators.wrapping import RewardType
 from maxpo_jax.report_card import (
     edges,
     expectation,
@@ -14,7 +15,7 @@ from maxpo_jax.report_card import (
     transforms,
     variance,
 )
-from maxpo_jax.report_card.subject import RewardType, Subject, from_function
+from maxpo_jax.report_card.subject import Subject, from_function
 from maxpo_jax.report_card.verdicts import Counterexample, Verdict, plain
 
 CLAIMS = {

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from maxpo_jax.report_card.subject import RewardType
+from maxpo_jax.estimators.wrapping import RewardType
 
 _MOST_MULTISETS, _MOST_PARTITIONS, _MOST_COUNTS = 150, 40, 8
 

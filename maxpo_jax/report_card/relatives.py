@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from maxpo_jax import estimators
-from maxpo_jax.report_card.subject import RewardType, Subject, registered
+from maxpo_jax.estimators.wrapping import RewardType
+from maxpo_jax.report_card.subject import Subject, registered
 from maxpo_jax.report_card.verdicts import Verdict
 
 TOLERANCE = 1e-6

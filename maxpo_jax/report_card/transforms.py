@@ -148,17 +148,16 @@ def _batched(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> 
     if got.shape != expected.shape or not _close(got, expected, tolerance):
         example = Counterexample(groups[pairs], k, got, expected, "two leading axes")
         return Verdict("batched", False, "wrong for two leading axes", None, example)
-    only = "takes batches alone, " if subject.batches_only else ""
+    only = "takes batches alone, " if subject.adapter.as_batch else ""
     return Verdict("batched", True, only + good)
 
 
 def _jit(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
     if subject.language != "jax":
-        return Verdict("jit", None, f"not traceable ({subject.not_traceable})")
+        return Verdict("jit", None, f"not traceable ({subject.adapter.not_traceable})")
 
     def one_group(rewards: jax.Array, seed: jax.Array) -> jax.Array:
-        key = jax.random.key(seed) if subject.randomized else None
-        return jnp.asarray(subject.function(rewards, k, key, None))
+        return subject.traced(rewards, k, seed=seed)
 
     program = compiled(one_group, groups[0], np.uint32(0))
     got = np.stack([np.asarray(program(row, np.uint32(0))) for row in groups])
@@ -166,29 +165,16 @@ def _jit(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verd
     if first is not None:
         example = Counterexample(groups[first], k, got[first], rows[first], "under jax.jit")
         return Verdict("jit", False, "differs under jax.jit", None, example)
-    traced = "a traced k too" if _takes_traced_k(subject, groups[0], k) else "k static"
+    traced = "a traced k too" if subject.adapter.traced_k else "k static"
     return Verdict("jit", True, f"the same under jax.jit, {traced}", None, None, {"k": traced})
-
-
-def _takes_traced_k(subject: Subject, group: np.ndarray, k: int) -> bool:
-    def traced(rewards: jax.Array, k: jax.Array) -> jax.Array:
-        key = jax.random.key(0) if subject.randomized else None
-        return jnp.asarray(subject.function(rewards, k, key, None))
-
-    try:
-        jax.eval_shape(traced, group, jnp.int32(k))
-    except Exception:
-        return False
-    return True
 
 
 def _vmap(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
     if subject.language != "jax":
-        return Verdict("vmap", None, f"not traceable ({subject.not_traceable})")
+        return Verdict("vmap", None, f"not traceable ({subject.adapter.not_traceable})")
 
     def one_group(rewards: jax.Array) -> jax.Array:
-        key = jax.random.key(0) if subject.randomized else None
-        return jnp.asarray(subject.function(rewards, k, key, None))
+        return subject.traced(rewards, k)
 
     def together(batch: np.ndarray) -> np.ndarray:
         return np.asarray(compiled(jax.vmap(one_group), batch)(batch))
@@ -207,11 +193,10 @@ def _vmap(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Ver
 
 def _no_gradient(subject: Subject, groups: np.ndarray, k: int) -> Verdict:
     if subject.language != "jax":
-        return Verdict("no_gradient", None, f"not traceable ({subject.not_traceable})")
+        return Verdict("no_gradient", None, f"not traceable ({subject.adapter.not_traceable})")
 
     def weighted_sum(rewards: jax.Array) -> jax.Array:
-        key = jax.random.key(0) if subject.randomized else None
-        advantages = jnp.asarray(subject.function(rewards, k, key, None))
+        advantages = subject.traced(rewards, k)
         return jnp.sum(advantages * jnp.arange(1.0, len(rewards) + 1.0, dtype=advantages.dtype))
 
     try:
@@ -254,7 +239,7 @@ def _integer_rewards(subject: Subject, group_size: int, k: int) -> Verdict:
 
 
 def _mask(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Verdict:
-    if not subject.takes_where:
+    if not subject.adapter.takes_where:
         return Verdict("mask", None, "takes no mask `where`")
     if subject.randomized:
         return Verdict("mask", None, "not judged: a key draws other numbers for another shape")
@@ -281,7 +266,7 @@ def _mask(subject: Subject, groups: np.ndarray, rows: np.ndarray, k: int) -> Ver
 def _with_mask(subject: Subject, k: int, *example: np.ndarray) -> Callable[..., Any]:
     """The function of (rewards, mask), compiled where it can be."""
     if subject.language == "jax":
-        return compiled(lambda rewards, mask: subject.function(rewards, k, None, mask), *example)
+        return compiled(lambda rewards, mask: subject.traced(rewards, k, where=mask), *example)
     return lambda rewards, mask: subject.one_group(rewards, k, where=mask)
 
 

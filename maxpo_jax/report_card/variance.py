@@ -3,10 +3,11 @@
 import functools
 
 from maxpo_jax import estimators
+from maxpo_jax.estimators.wrapping import RewardType
 from maxpo_jax.report_card import bandits as small_bandits
 from maxpo_jax.report_card import expectation
 from maxpo_jax.report_card.expectation import Expectation
-from maxpo_jax.report_card.subject import RewardType, registered
+from maxpo_jax.report_card.subject import registered
 from maxpo_jax.report_card.verdicts import Verdict
 
 REFERENCES = ("maxpo", "ei", "rloo")

@@ -1,6 +1,7 @@
 """The adapter: whatever a function is written in, its value is one call for each group."""
 
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -205,7 +206,7 @@ def test_a_function_with_a_key_gets_one_for_each_group(parameter):
     assert wrapped.randomized
     noise = np.asarray(jax.jit(wrapped)(REWARDS, 2, key=jax.random.key(3))) - REWARDS
     assert len(np.unique(noise.round(5))) == REWARDS.size
-    with pytest.raises(ValueError, match="needs a random key"):
+    with pytest.raises(ValueError, match="pass key="):
         wrapped(REWARDS, 2)
 
 
@@ -239,6 +240,26 @@ def test_registered_names_and_estimators_are_handed_back():
     assert wrap("maxpo") is estimators.get("maxpo") is wrap(estimators.get("maxpo"))
     with pytest.raises(ValueError, match="did you mean 'maxpo'"):
         wrap("maxp0")
+
+
+def test_what_changes_its_rewards_in_place_is_taken_as_numpy():
+    def half_baseline_after_sorting(rewards, k):
+        rewards.sort()  # JAX returns the sorted ones
+        return k * rewards - rewards.mean() / 2
+
+    wrapped = wrap(half_baseline_after_sorting)
+    assert wrapped.on_host
+    close(wrapped(REWARDS, 2), expected(np.sort(REWARDS), 2))
+
+
+def test_what_ends_the_program_fails_in_one_line():
+    with pytest.raises(CannotCallError, match=r"FunctionExitError: SystemExit: 3$"):
+        wrap(lambda rewards, k: sys.exit(3))
+
+
+def test_the_error_told_is_the_functions_own():
+    with pytest.raises(CannotCallError, match="no_such_method"):  # and not that NumPy has no `at`
+        wrap(lambda rewards, k: rewards.at[0].no_such_method())
 
 
 def sum_only(rewards, k):

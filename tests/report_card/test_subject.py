@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from maxpo_jax import estimators
-from maxpo_jax.report_card.subject import FunctionExitError, from_function
+from maxpo_jax.estimators.wrapping import FunctionExitError
+from maxpo_jax.report_card.subject import from_function
 
 REWARDS = np.array([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0], [1.0, 0.0, 0.0]])
 CENTERED = REWARDS - REWARDS.mean(axis=1, keepdims=True)
@@ -30,6 +31,12 @@ def in_python(rewards, k):
     return [reward - sum(rewards) / len(rewards) for reward in rewards.tolist()]
 
 
+def in_lists(rewards, k):
+    if not rewards:
+        raise ValueError
+    return [reward - sum(rewards) / len(rewards) for reward in rewards]
+
+
 def in_eager_jax(rewards, k):
     return jnp.where(rewards.at[0].get() > -1e9, rewards - float(jnp.mean(rewards)), 0.0)
 
@@ -41,6 +48,7 @@ def in_eager_jax(rewards, k):
         (in_batches, "jax", "vmap"),
         (in_numpy, "numpy", "loop"),
         (in_python, "numpy", "loop"),
+        (in_lists, "python", "loop"),
         (in_eager_jax, "eager jax", "loop"),
     ],
 )
@@ -88,7 +96,11 @@ def test_single_precision_is_single():
 
 def test_facts_of_a_registered_estimator_are_taken_over():
     subject = from_function(estimators.get("maxpo"), 3, 1)
-    assert (subject.name, subject.takes_where, subject.reward_type) == ("maxpo", True, "real")
+    assert (subject.name, subject.adapter.takes_where, subject.reward_type) == (
+        "maxpo",
+        True,
+        "real",
+    )
 
 
 def test_more_groups_than_one_chunk():
@@ -104,8 +116,8 @@ def test_a_function_of_batches_alone_is_given_batches():
         return rewards - rewards.sum(axis=1).reshape(groups, 1) / size
 
     subject = from_function(rows, 3, 1)
-    assert subject.batches_only
-    assert not from_function(in_batches, 3, 1).batches_only
+    assert subject.adapter.as_batch
+    assert not from_function(in_batches, 3, 1).adapter.as_batch
     np.testing.assert_allclose(subject.advantages(REWARDS, 1), CENTERED, atol=1e-15)
 
 
