@@ -79,8 +79,8 @@ class Outcome:
 def execute(
     plan: Plan,
     store: Store,
-    *,
     watch: Callable[[int], None] = lambda num_runs: None,
+    *,
     threads: int | None = None,
 ) -> Outcome:
     """Compute every run of a plan that is neither stored nor failed.
