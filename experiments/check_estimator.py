@@ -2,7 +2,7 @@
 
     python -m experiments.check_estimator --estimator=maxpo --claims=unbiased,centered
     python -m experiments.check_estimator --estimator=package.module:mine --group_size=8 --k=4
-    python -m experiments.check_estimator --estimator=path/to/file.py:mine --html=card.html
+    python -m experiments.check_estimator --estimator=path/to/file.py:mine --figure=card.png
 
 The function is any `f(rewards, k)`, or `f(rewards, k, key)`; it needs to import nothing from here.
 Exit status: 0 if every claim was judged and holds, 1 with a card on which one does not, 2 if it
@@ -11,7 +11,7 @@ cannot be loaded or called. What the function raises on some groups, `sys.exit` 
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,25 +95,29 @@ def run(arguments: Sequence[str]) -> int:
     print(card.text())
     if claims:
         print("\n" + claims_text(card, claims))
-    _store(card, claims, chosen["json"], chosen["html"])
+    _store(card, claims, chosen["json"], chosen["figure"])
     return BROKEN if card.broken(claims) else HOLDS
 
 
-def _store(card: Card, claims: Sequence[str], json_path: str, html_path: str) -> None:
+def _store(card: Card, claims: Sequence[str], json_path: str, figure_path: str) -> None:
     if json_path:
-        _write(json_path, json.dumps(card.as_json() | {"claims": list(claims)}, indent=1) + "\n")
-    if html_path:
-        from experiments import report_card_html
+        text = json.dumps(card.as_json() | {"claims": list(claims)}, indent=1) + "\n"
+        _write(json_path, lambda path: path.write_text(text, encoding="utf-8"))
+    if figure_path:
+        from experiments import report_card_figure
 
-        _write(html_path, report_card_html.page(card, claims))
+        figure = report_card_figure.draw(card)
+        _write(figure_path, lambda path: figure.savefig(path, dpi=200))
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, write: Callable[[Path], Any]) -> None:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8")
+        write(Path(path))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+    except ValueError as error:  # a format that Matplotlib does not know
+        raise UserError(f"cannot write {path}: {error}") from error
 
 
 def _flags() -> flags.FlagValues:
@@ -133,7 +137,9 @@ def _flags() -> flags.FlagValues:
         flag_values=values,
     )
     flags.DEFINE_string("json", "", "Path to write the card to as JSON.", flag_values=values)
-    flags.DEFINE_string("html", "", "Path to write the card to as one page.", flag_values=values)
+    flags.DEFINE_string(
+        "figure", "", "Path to draw the card to: .png, .pdf or .svg.", flag_values=values
+    )
     return values
 
 

@@ -25,11 +25,17 @@ def run(*arguments):
 def test_claims_that_hold_exit_with_zero(capsys, tmp_path):
     path = tmp_path / "cards" / "card.json"
     claims = "unbiased,centered,shift_invariant"
-    status = run(f"--estimator={DEFECTS}:right", f"--claims={claims}", f"--json={path}")
+    status = run(
+        f"--estimator={DEFECTS}:right",
+        f"--claims={claims}",
+        f"--json={path}",
+        f"--figure={path.with_suffix('.png')}",
+    )
     assert status == check_estimator.HOLDS
     printed = capsys.readouterr().out
     assert "planted_defects.py:right: group size B = 5, K = 2" in printed
     assert printed.count("holds\n") == 3
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     stored = json.loads(path.read_text())
     assert stored["claims"] == claims.split(",")
     assert stored["verdicts"]["unbiased"]["holds"] is True

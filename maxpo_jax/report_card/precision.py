@@ -186,21 +186,21 @@ def _speed(steps: list[Step]) -> Verdict:
     first, rest = steps[0], steps[1:]
     ratio = first.seconds / reference_seconds(first.group_size, first.k)
     sentence = f"{_time(first.seconds)} a group at B = {first.group_size}, {ratio:.3g} x MaxPO"
-    timed = [step._asdict() for step in steps]
     if len(rest) > 1:
         largest = rest[-1]
-        theirs = [reference_seconds(step.group_size, step.k) for step in rest]
-        timed = [s._asdict() | {"maxpo": t} for s, t in zip(rest, theirs, strict=True)]
+        theirs = reference_seconds(largest.group_size, largest.k)
         base = rest[-2]  # at small sizes the time is that of the call and not of the function
         exponent = np.log(largest.seconds / base.seconds)
         exponent /= np.log(largest.group_size / base.group_size)
         sentence += (
             f"; {_time(largest.seconds)} at B = {largest.group_size}, K = B/2 "
-            f"({largest.seconds / theirs[-1]:.3g} x MaxPO), grows as B^{exponent:.1f}"
+            f"({largest.seconds / theirs:.3g} x MaxPO), grows as B^{exponent:.1f}"
         )
         if largest.group_size < LARGEST_GROUP:
             sentence += ", and is too slow or refused beyond"
-    return Verdict("speed", None, sentence, ratio, None, {"steps": timed})
+    return Verdict(
+        "speed", None, sentence, ratio, None, {"steps": [step._asdict() for step in steps]}
+    )
 
 
 def _time(seconds: float) -> str:

@@ -82,7 +82,8 @@ def relations(
     """
     own = subject.advantages(_groups(group_size, subject.reward_type), k)
     found = []
-    for name in sorted(estimators.names(), key=lambda name: name not in _FIRST):
+    originals = [name for name in estimators.names() if estimators.get(name).alias_of is None]
+    for name in sorted(originals, key=lambda name: name not in _FIRST):
         if name == subject.name or not (
             name in _FIRST or estimators.get(name).centered == ("centered" in holding)
         ):
