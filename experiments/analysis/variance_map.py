@@ -98,7 +98,7 @@ def _against(dataset: xr.Dataset, other: str) -> list[Finding]:
                 f"maxpo_somewhere_n{n}{suffix}",
                 f"on {n} arms MaxPO has a lower variance than {label} on more than half of the map",
                 f"MaxPO is lower on {where_maxpo:.0%} of the (K, p) points; {label} / MaxPO from "
-                f"{float(of_n.min()):.2f} to {float(of_n.max()):.2f}",
+                f"{float(of_n.min()):.3g} to {float(of_n.max()):.3g}",
                 where_maxpo > 0.5,
             )
         )

@@ -299,8 +299,9 @@ def _summarize(entries: Sequence[Entry], out_dir: Path, failures: Mapping[str, s
     print("\n" + findings.table(every))
     num_holding = sum(finding.holds for finding in every)
     failed = f", {len(failures)} failed" if failures else ""
+    shown = f"{len(entries)} {'figure' if len(entries) == 1 else 'figures'}"
     print(
-        f"\n{len(entries)} figures{failed}; {num_holding} of {len(every)} findings hold.\n"
+        f"\n{shown}{failed}; {num_holding} of {len(every)} findings hold.\n"
         f"Figures, {FINDINGS} and {GALLERY} are in {out_dir}/"
     )
 
