@@ -40,8 +40,8 @@ def standardized(
     Equal values give exactly 0. That is asked of the values themselves: an epsilon alone would
     blow the rounding errors of a mean up to advantages.
     """
-    shrunk = values * SHRINK
-    return _over_deviation(_deviations(shrunk, where), shrunk, where, ddof, epsilon * SHRINK)
+    scaled, unit = _in_units_of_range(values, where)
+    return _over_deviation(scaled, scaled, unit, where, ddof, epsilon)
 
 
 def over_standard_deviation(
@@ -51,25 +51,39 @@ def over_standard_deviation(
 
     The divisor of the variance is B - ddof. Equal values give exactly 0.
     """
-    return _over_deviation(signal * SHRINK, values * SHRINK, where, ddof, epsilon * SHRINK)
+    scaled, unit = _in_units_of_range(values, where)
+    shrunk = signal * SHRINK / jnp.where(unit > 0, unit, jnp.ones_like(unit))
+    return _over_deviation(shrunk, scaled, unit, where, ddof, epsilon)
 
 
-def _over_deviation(
-    signal: jax.Array,
-    values: jax.Array,
-    where: jax.Array | None,
-    ddof: int,
-    epsilon: float,
-) -> jax.Array:
-    """All in units of the range of the group, so that squares neither overflow nor underflow."""
+def _in_units_of_range(values: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Deviations [..., B] over the range of their group, and that range [..., 1], shrunk.
+
+    So their squares neither overflow nor underflow.
+    """
     infinity = jnp.full((), jnp.inf, values.dtype)
     valid = jnp.ones(values.shape, bool) if where is None else where
     largest = jnp.max(jnp.where(valid, values, -infinity), axis=-1, keepdims=True)
     smallest = jnp.min(jnp.where(valid, values, infinity), axis=-1, keepdims=True)
-    spread = largest > smallest
-    unit = jnp.where(spread, largest - smallest, jnp.ones_like(largest))
-    scaled = _deviations(values, where) / unit
-    squares = jnp.sum(_deviations(scaled, where) ** 2, axis=-1, keepdims=True, where=where)
-    variance = squares / jnp.maximum(group_sizes(values, where) - ddof, 1)
-    deviation = jnp.where(spread, jnp.sqrt(variance), jnp.ones_like(unit))
-    return jnp.where(spread, signal / unit / (deviation + epsilon / unit), jnp.zeros_like(signal))
+    unit = largest * SHRINK - smallest * SHRINK
+    below_best = values * SHRINK - largest * SHRINK
+    scaled = below_best / jnp.where(unit > 0, unit, jnp.ones_like(unit))
+    mean = jnp.sum(scaled, axis=-1, keepdims=True, where=where) / group_sizes(values, where)
+    return scaled - mean, unit
+
+
+def _over_deviation(
+    signal: jax.Array,
+    scaled: jax.Array,
+    unit: jax.Array,
+    where: jax.Array | None,
+    ddof: int,
+    epsilon: float,
+) -> jax.Array:
+    """The signal over the deviation, both in units of the range; 0 where the range is 0."""
+    spread = unit > 0
+    squares = jnp.sum(scaled**2, axis=-1, keepdims=True, where=where)
+    variance = squares / jnp.maximum(group_sizes(scaled, where) - ddof, 1)
+    noise = epsilon * SHRINK / jnp.where(spread, unit, jnp.ones_like(unit))
+    deviation = jnp.where(spread, jnp.sqrt(variance) + noise, jnp.ones_like(unit))
+    return jnp.where(spread, signal / deviation, jnp.zeros_like(signal))
