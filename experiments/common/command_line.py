@@ -103,8 +103,11 @@ def command(module: str, arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", module, *arguments])
 
 
+NOT_RECORDED = ("out_dir", "store", "force", "workers", "cluster")  # they change no result
+
+
 def recorded_command(module: str, arguments: Sequence[str]) -> str:
-    """The command as it is stored: without the folder of results and without private paths.
+    """The command as it is stored: without where it ran and without private paths.
 
     Example:
       >>> recorded_command("experiments.x", ["--mode=full", "--out_dir=/home/me/x", "--force"])
@@ -112,7 +115,7 @@ def recorded_command(module: str, arguments: Sequence[str]) -> str:
       >>> recorded_command("experiments.x", ["--grid.estimator=maxpo,/home/me/my.py:f"])
       'python -m experiments.x --grid.estimator=maxpo,my.py:f'
     """
-    kept = without_flags(arguments, "out_dir", "force")
+    kept = without_flags(arguments, *NOT_RECORDED)
     return command(module, [_public(argument) for argument in kept])
 
 

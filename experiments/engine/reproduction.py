@@ -32,7 +32,7 @@ OUT_DIRS = {"full": COMMITTED, "smoke": "results/smoke"}
 OTHER_OUT_DIR = "results/figures"  # of a run with other settings than those of the configs
 STORE = "results/store"
 FINDINGS, GALLERY, COMPARISON = "findings.json", "README.md", "comparison.txt"
-NOT_RECORDED = ("only", "out_dir", "store", "force", "redraw", "workers", "cluster", "compare_with")
+NOT_RECORDED = ("only", "redraw", "compare_with")
 
 
 class Task(NamedTuple):
