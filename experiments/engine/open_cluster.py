@@ -22,6 +22,7 @@ import inspect
 import logging
 import multiprocessing.resource_tracker
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -291,12 +292,17 @@ def _job_options(system: str, options: dict[str, Any], folder: Path, logs: Path)
             f"--cluster={system} needs the memory of a job: add --cluster.memory=4GB, "
             "or write it into ~/.config/dask/jobqueue.yaml"
         )
+    if any(letter.isspace() for letter in str(folder)):  # it stands unquoted in the job's script
+        raise UserError(
+            f"--cluster={system} needs a store without a space in its path, and {folder} has one: "
+            "give another by --store"
+        )
     logs.mkdir(parents=True, exist_ok=True)
     defaults = {
         "cores": configured("cores") or 1,
         "log_directory": configured("log_directory") or str(logs),
         "shared_temp_directory": configured("shared_temp_directory") or str(folder),
-        "python": configured("python") or sys.executable,
+        "python": configured("python") or shlex.quote(sys.executable),
         "security": True,
         "silence_logs": logging.CRITICAL,
         "scheduler_options": {"dashboard": False, "dashboard_address": UNUSED},

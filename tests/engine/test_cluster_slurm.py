@@ -104,3 +104,13 @@ def test_the_daemons_listen_on_the_loopback_address_alone(slurm: dict[str, str])
             if state == "0A" and int(port, 16) in ports:  # 0A: it listens
                 found.add((address, int(port, 16)))
     assert found == {("0100007F", port) for port in ports}
+
+
+def test_a_store_whose_path_a_job_cannot_be_told_is_refused(
+    tmp_path: Path, slurm: dict[str, str]
+) -> None:
+    sweep = start(tmp_path / "two words", *SLURM, **slurm)
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 2
+    assert "needs a store without a space in its path" in output.strip().splitlines()[-1]
+    assert "Traceback" not in output
