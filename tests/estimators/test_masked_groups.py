@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from maxpo_jax import estimators
-from maxpo_jax.estimators import centered as centered
-from maxpo_jax.estimators import max_at_k, maxrl, pass_at_k_training, pkpo, tang
+from maxpo_jax.estimators import centered, max_at_k, maxrl, pass_at_k_training, pkpo, tang
 from maxpo_jax.kernel.spacings import rank_weights
 
 PADDED = 4096
 SIZES = (2, 64, 700, 4095)
 ROUNDINGS = 32 * np.finfo(np.float32).eps  # of two ways to make weights, one in single precision
 DETERMINISTIC = [n for n in estimators.names() if not estimators.get(n).randomized]
-RANDOMISED = [n for n in estimators.names() if estimators.get(n).randomized]
+RANDOMIZED = [n for n in estimators.names() if estimators.get(n).randomized]
 RULES = {
     name: function
     for module in (max_at_k, centered, maxrl, pass_at_k_training, pkpo, tang)
@@ -88,7 +87,7 @@ def ranks_by_position(key, shape, where):
     return jnp.argsort(jnp.argsort(draws, axis=-1), axis=-1)
 
 
-@pytest.mark.parametrize("name", RANDOMISED)
+@pytest.mark.parametrize("name", RANDOMIZED)
 def test_draws_are_as_if_masked_samples_were_not_there(monkeypatch, name):
     monkeypatch.setattr(pass_at_k_training, "_random_ranks", ranks_by_position)
     estimator, size, key = estimators.get(name), 128, jax.random.key(0)
