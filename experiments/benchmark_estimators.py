@@ -263,7 +263,7 @@ def _main(arguments: Sequence[str]) -> int:
     out_dir = Path(values.out_dir or {"full": "results", "smoke": "results/smoke"}[values.mode])
     command = command_line.recorded_command("experiments.benchmark_estimators", arguments)
     stored = run(config, out_dir, command)
-    print(findings.table(analysis.findings(stored.dataset)))
+    print(findings.text(analysis.findings(stored.dataset)))
     print(f"\n{FIGURE.name}: measured, in {out_dir / FIGURE.name}")
     return 0
 

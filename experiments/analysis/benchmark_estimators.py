@@ -7,9 +7,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from experiments.analysis import effects as comparisons
 from experiments.common import style
 from experiments.common.configuration import stored_config
-from experiments.common.findings import Finding
+from experiments.common.findings import Finding, records
 
 NAME = "benchmark_estimators"
 LARGEST_RATIO = {4: 0.04, 8: 0.04, 16: 0.1, 32: 0.3, 64: 0.3, 128: 0.5, 256: 0.5}
@@ -87,43 +88,47 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
     """The targets that the library is held to, on the sizes that were measured."""
     ratios = _ratio(dataset.seconds_per_sample).to_series()
     judged = {size: ratio for size, ratio in ratios.items() if size in LARGEST_RATIO}
-    found = [
-        Finding(
-            NAME,
-            "share_of_argsort",
-            "MaxPO takes at most "
-            + ", ".join(f"{LARGEST_RATIO[size]:g} (B = {size})" for size in judged)
-            + " of the time of jnp.argsort on the same rewards",
-            ", ".join(f"{ratio:.3f} (B = {size})" for size, ratio in judged.items()),
-            all(ratio <= LARGEST_RATIO[size] for size, ratio in judged.items()),
-        )
-    ]
     growing = dataset.growing_seconds_per_sample
     sizes = dataset.growing_group_size.values
     last = float(_ratio(growing)[-1])
     times = growing.sel(algorithm="maxpo").values
     growth, allowed = times[-1] / times[0], np.log(sizes[-1]) / np.log(sizes[0])
-    found += [
+    return [
         Finding(
             NAME,
-            "largest_group",
-            f"a group of {sizes[-1]:,} takes at most {LARGEST_RATIO_OF_A_MILLION} of the time of "
-            "jnp.argsort",
-            f"{last:.2f}",
-            last <= LARGEST_RATIO_OF_A_MILLION,
+            "share_of_argsort",
+            "MaxPO takes a small share of the time of jnp.argsort on the same rewards",
+            [
+                comparisons.exact(f"at B = {size}", ratio, holds=ratio <= LARGEST_RATIO[size])
+                for size, ratio in judged.items()
+            ],
+            "time of MaxPO over that of jnp.argsort, to be at most "
+            + ", ".join(f"{LARGEST_RATIO[size]:g} at B = {size}" for size in judged),
         ),
-        Finding(
-            NAME,
+        _target(
+            "largest_group",
+            f"MaxPO of one group of {sizes[-1]:,} samples takes less time than jnp.argsort",
+            last,
+            last <= LARGEST_RATIO_OF_A_MILLION,
+            f"time over that of jnp.argsort, to be at most {LARGEST_RATIO_OF_A_MILLION}",
+        ),
+        _target(
             "growth",
-            f"from B = {sizes[0]:,} to {sizes[-1]:,} the time grows no faster than B log B",
-            f"time per sample grows by {growth:.2f}, log B by {allowed:.2f}",
+            f"From B = {sizes[0]:,} to {sizes[-1]:,} the time grows no faster than B log B",
+            growth,
             growth <= allowed,
+            f"growth of the time per sample, to be at most {allowed:.3g} as log B",
         ),
         *_gain_over_quadratic(dataset),
         _memory(dataset),
         _compilation(dataset),
+        _precision(dataset),
+        _draws(dataset),
     ]
-    return [*found, _precision(dataset), _draws(dataset)]
+
+
+def _target(name: str, sentence: str, value: float, holds: bool, quantity: str) -> Finding:
+    return Finding(NAME, name, sentence, [comparisons.exact("", value, bool(holds))], quantity)
 
 
 def _gain_over_quadratic(dataset: xr.Dataset) -> list[Finding]:
@@ -132,36 +137,35 @@ def _gain_over_quadratic(dataset: xr.Dataset) -> list[Finding]:
     times = dataset.seconds_per_sample.sel(group_size=64)
     gain = float(times.sel(algorithm="quadratic") / times.sel(algorithm="maxpo"))
     return [
-        Finding(
-            NAME,
+        _target(
             "gain_over_quadratic",
-            f"at B = 64 MaxPO is at least {SMALLEST_GAIN_OVER_QUADRATIC} times as fast as the "
-            "published O(B^2) algorithm",
-            f"{gain:.0f} times",
+            "At B = 64 MaxPO is many times as fast as the published O(B^2) algorithm",
+            gain,
             gain >= SMALLEST_GAIN_OVER_QUADRATIC,
+            f"times as fast, to be at least {SMALLEST_GAIN_OVER_QUADRATIC}",
         )
     ]
 
 
 def _memory(dataset: xr.Dataset) -> Finding:
     worst = _worst(dataset, "memory_per_reward")
-    return Finding(
-        NAME,
+    return _target(
         "memory",
-        f"result and temporary memory together take at most {LARGEST_MEMORY} times the rewards",
-        f"at most {worst:.1f} times",
+        "Result and temporary memory together stay near the size of the rewards",
+        worst,
         worst <= LARGEST_MEMORY,
+        f"times the rewards, to be at most {LARGEST_MEMORY}",
     )
 
 
 def _compilation(dataset: xr.Dataset) -> Finding:
     worst = _worst(dataset, "compile_seconds")
-    return Finding(
-        NAME,
+    return _target(
         "compilation",
-        f"MaxPO compiles in less than {LONGEST_COMPILATION:g} s for every group size",
-        f"at most {worst:.2f} s",
+        "MaxPO compiles quickly for every group size",
+        worst,
         worst < LONGEST_COMPILATION,
+        f"seconds of the longest compilation, to be below {LONGEST_COMPILATION:g}",
     )
 
 
@@ -171,25 +175,27 @@ def _worst(dataset: xr.Dataset, variable: str) -> float:
 
 def _precision(dataset: xr.Dataset) -> Finding:
     worst = float(dataset.relative_error.sel(reward_dtype="float32").max())
-    return Finding(
-        NAME,
+    return _target(
         "float32",
-        f"float32 errors stay below {LARGEST_ERROR:g} of the largest advantage up to B = "
+        f"In float32 the rounding errors are small up to B = "
         f"{int(dataset.accuracy_group_size.max()):,}",
-        f"at most {worst:.1e}",
+        worst,
         worst < LARGEST_ERROR,
+        f"largest error over the largest advantage, to be below {LARGEST_ERROR:g}",
     )
 
 
 def _draws(dataset: xr.Dataset) -> Finding:
-    alone, figure = dataset.gradient_draws_per_second.sel(drawn=["maxpo", "figure"]).values
+    draws = dataset.gradient_draws_per_second
+    where = {"maxpo": "with MaxPO alone", "figure": "with all estimators of the figure"}
+    rates = {text: float(draws.sel(drawn=name)) for name, text in where.items()}
     return Finding(
         NAME,
         "gradient_draws",
-        f"gradient_variance computes at least {FEWEST_DRAWS:,} gradient estimates a second "
-        "(n = 32, B = 16, K = 4)",
-        f"{alone:,.0f} with MaxPO alone, {figure:,.0f} with all estimators of the figure",
-        min(alone, figure) >= FEWEST_DRAWS,
+        "gradient_variance computes millions of gradient estimates a second",
+        [comparisons.exact(text, rate, holds=rate >= FEWEST_DRAWS) for text, rate in rates.items()],
+        f"estimates a second for n = 32, B = 16, K = 4, to be at least {FEWEST_DRAWS:,}",
+        "; ".join(f"{rate:,.0f} {text}" for text, rate in rates.items()),
     )
 
 
@@ -198,7 +204,7 @@ def texts(dataset: xr.Dataset) -> dict[str, str]:
     numbers = {
         "device": dataset.attrs["device"],
         "data": dataset.drop_attrs().to_dict(),
-        "findings": [finding.__dict__ for finding in findings(dataset)],
+        "findings": records(findings(dataset)),
     }
     # JSON has no NaN: what was not measured is null.
     numbers = json.loads(json.dumps(numbers), parse_constant=lambda constant: None)

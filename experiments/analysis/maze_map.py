@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Circle
 from ml_collections import ConfigDict
 
+from experiments.analysis import effects as comparisons
 from experiments.analysis import labels
 from experiments.common import style
 from experiments.common.configuration import stored_config
@@ -185,35 +186,39 @@ def _draw_cell(ax: Axes, cell: xr.Dataset) -> None:
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """One path to the goal, more return there than anywhere, and where one action alone leads."""
-    found = []
-    for length in stored_config(dataset).dead_end_lengths:
-        one = _of_length(dataset, length)
-        goals = int(one.at_goal.sum())
-        elsewhere = int(one.earned.where(one.at_goal == 0).max())
-        at_goal = int(one.earned.where(one.at_goal == 1).max())
-        found.append(
-            Finding(
-                NAME,
-                f"goal_is_best_{length}",
-                f"with dead ends of up to {length} steps one walk alone reaches the goal, and no "
-                "other has as large a return",
-                f"{goals} walk to the goal, return {at_goal}; at most {elsewhere} elsewhere",
-                goals == 1 and elsewhere < at_goal,
-            )
-        )
-        greedy = _return_of_one_action(one, 1)
-        found.append(
-            Finding(
-                NAME,
-                f"one_action_stops_{length}",
-                f"with dead ends of up to {length} steps, taking action 1 alone never reaches the "
-                "goal",
-                f"return {greedy} of {at_goal}",
-                greedy < at_goal,
-            )
-        )
-    return found
+    """Where one action alone leads, and that no other walk is worth the path to the goal."""
+    maps = {n: _of_length(dataset, n) for n in stored_config(dataset).dead_end_lengths}
+    goal = {n: int(one.earned.where(one.at_goal == 1).max()) for n, one in maps.items()}
+    greedy = {n: _return_of_one_action(one, 1) for n, one in maps.items()}
+    elsewhere = {n: int(one.earned.where(one.at_goal == 0).max()) for n, one in maps.items()}
+    walks = {n: int(one.at_goal.sum()) for n, one in maps.items()}
+    return [
+        Finding(
+            NAME,
+            "one_action_stops",
+            "Action 1 alone, which is mostly right, never reaches the goal",
+            [comparisons.exact(_with(n), greedy[n], holds=greedy[n] < goal[n]) for n in maps],
+            "return of always taking action 1",
+            "; ".join(f"return {greedy[n]} of {goal[n]} {_with(n)}" for n in maps),
+        ),
+        Finding(
+            NAME,
+            "goal_is_best",
+            "One walk alone reaches the goal, and no other has as large a return",
+            [
+                comparisons.exact(
+                    _with(n), elsewhere[n], holds=walks[n] == 1 and elsewhere[n] < goal[n]
+                )
+                for n in maps
+            ],
+            "largest return elsewhere",
+            "; ".join(f"at most {elsewhere[n]} elsewhere {_with(n)}" for n in maps),
+        ),
+    ]
+
+
+def _with(dead_end_length: int) -> str:
+    return f"with dead ends of {dead_end_length}" if dead_end_length else "without dead ends"
 
 
 def _return_of_one_action(one: xr.Dataset, action: int) -> int:

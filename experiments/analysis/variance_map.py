@@ -1,6 +1,5 @@
 """Exact variance ratio of EI and MaxPO on Bernoulli bandits, by enumeration of success counts."""
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,12 +10,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.engine.figure import Figure
 
+NAME = "variance_map"
 COLORS = "PuOr"
 LARGEST_FACTOR = 4  # ratios beyond it share its color
 
@@ -81,42 +82,62 @@ def _factor(exponent: int) -> str:
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """Where each estimator wins, for every number of arms."""
+    """Where each estimator wins, and by how much."""
     return [finding for other in _others(dataset) for finding in _against(dataset, other)]
 
 
 def _against(dataset: xr.Dataset, other: str) -> list[Finding]:
     ratio, label = _ratio(dataset, other), style.plain_label(other)
-    suffix = "" if other == "ei" else f"_{labels.short(other)}"
-    found = []
-    for n in map(int, ratio.num_actions.values):
-        of_n = ratio.sel(num_actions=n)
-        where_maxpo = float((of_n > 1).sum() / of_n.notnull().sum())
-        found.append(
-            Finding(
-                "variance_map",
-                f"maxpo_somewhere_n{n}{suffix}",
-                f"on {n} arms MaxPO has a lower variance than {label} on more than half of the map",
-                f"MaxPO is lower on {where_maxpo:.0%} of the (K, p) points; {label} / MaxPO from "
-                f"{float(of_n.min()):.3g} to {float(of_n.max()):.3g}",
-                where_maxpo > 0.5,
-            )
-        )
-    most_arms = ratio.isel(num_actions=-1).dropna("k", how="all")
-    thresholds = [_first_above_one(most_arms.sel(k=k)) for k in most_arms.k.values]
-    found.append(
+    of_sizes = {int(n): ratio.sel(num_actions=n) for n in ratio.num_actions.values}
+    lower = {n: float((r > 1).sum() / r.notnull().sum()) for n, r in of_sizes.items()}
+    most = max(of_sizes)
+    run = stored_config(dataset).run
+    extremes = {n: (float(r.min()), float(r.max())) for n, r in of_sizes.items()}
+    return [
         Finding(
-            "variance_map",
-            f"threshold_rises_with_k{suffix}",
-            f"on {int(ratio.num_actions[-1])} arms MaxPO varies less than {label} above a success "
-            "probability that does not fall as K grows",
-            ", ".join(
-                f"K = {k}: p > {p:g}" for k, p in zip(most_arms.k.values, thresholds, strict=True)
+            NAME,
+            f"maxpo_lower_than_{labels.short(other)}",
+            f"MaxPO varies less than {label} on most of the map",
+            [comparisons.exact(f"on {n} arms", x, holds=x > 0.5) for n, x in lower.items()],
+            "share of the points (K, p) at which MaxPO has the lower variance",
+            "; ".join(f"on {share:.0%} of it with {n} arms" for n, share in lower.items()),
+            paper=paper.LOWER_VARIANCE if other == "ei" else "",
+            tested=f"Bernoulli bandits, B = {run.group_size}, K = {int(ratio.k.min())} to "
+            f"{int(ratio.k.max())}, all p",
+        ),
+        _threshold(of_sizes[most].dropna("k", how="all"), most, other),
+        Finding(
+            NAME,
+            f"extremes_{labels.short(other)}",
+            f"The more arms, the more {label} can lose and the less it can gain",
+            [
+                comparisons.exact(f"at {word} on {n} arms", value)
+                for n, ends in extremes.items()
+                for word, value in zip(("least", "most"), ends, strict=True)
+            ],
+            f"variance of {label} over that of MaxPO",
+            "; ".join(
+                f"{low:.3g} to {high:.3g} times MaxPO on {n} arms"
+                for n, (low, high) in extremes.items()
             ),
-            all(a <= b for a, b in itertools.pairwise(thresholds)),
-        )
+        ),
+    ]
+
+
+def _threshold(of_most: xr.DataArray, num_arms: int, other: str) -> Finding:
+    """Where the two variances cross, for every K, on the most arms."""
+    label, ks = style.plain_label(other), of_most.k.values
+    thresholds = {int(k): _first_above_one(of_most.sel(k=k)) for k in ks}
+    shown = [int(k) for k in ks[[0, len(ks) // 2, -1]]]
+    return Finding(
+        NAME,
+        f"threshold_{labels.short(other)}",
+        f"On {num_arms} arms MaxPO varies less than {label} above a success probability that grows "
+        "with K",
+        [comparisons.exact(f"at K = {k}", p) for k, p in thresholds.items()],
+        f"largest success probability p at which {label} varies less",
+        ", ".join(f"p > {thresholds[k]:.2g} at K = {k}" for k in dict.fromkeys(shown)),
     )
-    return found
 
 
 def _first_above_one(of_k: xr.DataArray) -> float:

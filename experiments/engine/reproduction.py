@@ -283,7 +283,8 @@ def _add_entry(entries: list[Entry], name: str, out_dir: Path) -> None:
         raise UserError(f"{error}; make it anew by --only={name}") from error
     if stored is not None:
         found = figure.findings(stored.dataset)
-        entries.append(Entry(name, figure.caption(stored.dataset), found, stored.manifest))
+        caption = figure.caption(stored.dataset)
+        entries.append(Entry(name, figure.question, caption, found, stored.manifest))
 
 
 def _write(out_dir: Path, entries: Sequence[Entry]) -> None:
@@ -296,12 +297,11 @@ def _write(out_dir: Path, entries: Sequence[Entry]) -> None:
 
 def _summarize(entries: Sequence[Entry], out_dir: Path, failures: Mapping[str, str]) -> None:
     every = [finding for entry in entries for finding in entry.findings]
-    print("\n" + findings.table(every))
-    num_holding = sum(finding.holds for finding in every)
+    print("\n" + findings.text(every))
     failed = f", {len(failures)} failed" if failures else ""
     shown = f"{len(entries)} {'figure' if len(entries) == 1 else 'figures'}"
     print(
-        f"\n{shown}{failed}; {num_holding} of {len(every)} findings hold.\n"
+        f"\n{shown}{failed}; {len(every)} findings.\n"
         f"Figures, {FINDINGS} and {GALLERY} are in {out_dir}/"
     )
 
