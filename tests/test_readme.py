@@ -349,11 +349,16 @@ def test_hooks_and_continuous_integration_run_what_make_runs():
     assert {hook["id"] for hook in ours} == {"ruff-check", "ruff-format", "mypy", "readme"}
 
     job = yaml.safe_load((PROJECT_ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["check"]
-    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert job["steps"][-1]["run"] == ".ci/run"
     pins = (PROJECT_ROOT / "constraints.txt").read_text()
     span = re.search(r"resolves on Python ([\d.]+) to ([\d.]+)\.", pins)
-    assert job["strategy"]["matrix"]["python"] == [span[1], span[2]]
-    assert f'requires-python = ">={span[1]}"' in (PROJECT_ROOT / "pyproject.toml").read_text()
+    oldest, newest = job["strategy"]["matrix"]["include"]
+    assert [oldest["python"], newest["python"]] == [span[1], span[2]]
+    project = (PROJECT_ROOT / "pyproject.toml").read_text()
+    assert f'requires-python = ">={span[1]}"' in project
+    assert f'"jax>={oldest["jax"].removesuffix(".0")}"' in project
+    assert newest["jax"] == ""  # the pinned one
+    assert job["steps"][-1]["env"] == {"JAX": "${{ matrix.jax }}"}
     script = PROJECT_ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert subprocess.run([shutil.which("bash"), "-n", script], check=False).returncode == 0
