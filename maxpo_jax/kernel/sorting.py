@@ -1,32 +1,26 @@
 """Sorting a group of rewards, and giving each sample the result of its rank.
 
 Samples need not be carried along: a result that belongs to a rank belongs to every sample with
-the reward of that rank, so that only values are sorted, and each sample looks its result up by
-its own reward. Equal rewards so get equal results, whatever the order in which they were sorted.
+the reward of that rank, so that only values are sorted. Each sample looks its result up by its
+own reward, or the exchanges that have sorted the values are undone on the results.
 
-| group size B | sort | look-up |
+| group size B | sort | result of each sample |
 |---|---|---|
 | up to `LONGEST_NETWORK` | network, all groups side by side | comparison with each rank |
-| longer | of order-preserving integers, by the compiler | bisection |
+| up to `LONGEST_LOOP` | the same, a loop over its stages | exchanges undone, the last one first |
+| longer, or fewer than `FEWEST_SIDE_BY_SIDE` groups | of order-preserving integers, by the compiler | bisection |
 
-Time of MaxPO on 100,000 groups over that of `jnp.argsort` on the same rewards, float32, on two
-cores of an AMD EPYC (Zen 4), and the processor's seconds of compilation:
-
-| group size B | network | integers | compiling the network | compiling the integers |
-|---|---|---|---|---|
-| 8 | 0.03 | 0.49 | 0.2 | 0.3 |
-| 16 | 0.04 | 0.34 | 0.4 | 0.3 |
-| 32 | 0.06 | 0.29 | 0.8 | 0.3 |
-| 64 | 0.11 | 0.26 | 0.9 | 0.4 |
-| 128 | 0.13 | 0.27 | 1.8 | 0.5 |
-
-The network ends where what it still gains is not worth its compilation, which doubles with B.
+TABLE
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 LONGEST_NETWORK = 64  # see the table above
+LONGEST_LOOP = 1024
+FEWEST_SIDE_BY_SIDE = 40  # shorter rows the compiler unrolls, several times slower than vectors
 
 
 def network_sort(values: jax.Array) -> jax.Array:
@@ -90,6 +84,88 @@ def look_up_by_comparison(values: jax.Array, ranked: jax.Array, results: jax.Arr
         this = slice(rank, rank + 1)
         found = jnp.where(values >= ranked[this], results[this], found)
     return found
+
+
+class Exchanges(NamedTuple):
+    """What a network has done to its rows.
+
+    Attributes:
+      distance: [S] of each stage, as bits: row i meets row `i ^ distance`.
+      moved: [S, B, G] whether each value came from the other row.
+    """
+
+    distance: jax.Array
+    moved: jax.Array
+
+
+def sort_in_a_loop(values: jax.Array) -> tuple[jax.Array, Exchanges]:
+    r"""Sort the first axis as `network_sort` does, in a program of the same size for every B.
+
+    A row meets the one whose index differs in the bits of the stage: in all bits below 2h to merge
+    sorted runs of h rows, in a single one to sort what has been merged. The smaller value goes to
+    the smaller index, so that rows beyond the last, thought to be infinite, never move.
+
+    Args:
+      values: [B, G] values without NaN.
+
+    Returns:
+      [B, G] ascending along the first axis, and the exchanges that have led there.
+
+    Example:
+      >>> ranked, exchanges = sort_in_a_loop(jnp.array([[3.0], [1.0], [2.0]]))
+      >>> ranked[:, 0].tolist(), exchanges.distance.tolist()
+      ([1.0, 2.0, 3.0], [1, 3, 1])
+    """
+
+    def stage(rows: jax.Array, distance: jax.Array) -> tuple[jax.Array, jax.Array]:
+        row, partner = _pairs(rows.shape[0], distance)
+        other = rows.at[partner].get(mode="promise_in_bounds")
+        is_first = (row < partner)[:, None]
+        after = jnp.where(is_first, jnp.minimum(rows, other), jnp.maximum(rows, other))
+        return after, after != rows
+
+    distances = jnp.asarray(_distances(values.shape[0]), jnp.int32)
+    ranked, moved = jax.lax.scan(stage, values, distances)
+    return ranked, Exchanges(distances, moved)
+
+
+def undo_exchanges(results: jax.Array, exchanges: Exchanges) -> jax.Array:
+    """Bring results of ranks into the order that the values had before they were sorted.
+
+    Args:
+      results: [B, G] result of each rank, equal along ties.
+      exchanges: what `sort_in_a_loop` has done.
+
+    Returns:
+      [B, G] result of each value.
+
+    Example:
+      >>> _, exchanges = sort_in_a_loop(jnp.array([[5.0], [2.0], [5.0]]))
+      >>> undo_exchanges(jnp.array([[-1.0], [1.0], [1.0]]), exchanges)[:, 0].tolist()
+      [1.0, -1.0, 1.0]
+    """
+
+    def stage(rows: jax.Array, exchange: Exchanges) -> tuple[jax.Array, None]:
+        _, partner = _pairs(rows.shape[0], exchange.distance)
+        other = rows.at[partner].get(mode="promise_in_bounds")
+        return jnp.where(exchange.moved, other, rows), None
+
+    return jax.lax.scan(stage, results, exchanges, reverse=True)[0]
+
+
+def _distances(size: int) -> list[int]:
+    """Of the stages of a bitonic network: merges of 1, 2, 4, ... rows, each sorted by halving."""
+    distances = []
+    for exponent in range(max(size - 1, 0).bit_length()):
+        distances += [2 ** (exponent + 1) - 1, *(2**bit for bit in reversed(range(exponent)))]
+    return distances
+
+
+def _pairs(size: int, distance: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """All rows, and the row that each one meets: itself, where there is no other."""
+    row = jnp.arange(size, dtype=jnp.int32)
+    partner = row ^ distance
+    return row, jnp.where(partner < size, partner, row)
 
 
 def sortable_integers(values: jax.Array) -> jax.Array:

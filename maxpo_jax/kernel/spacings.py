@@ -15,12 +15,16 @@ from maxpo_jax.kernel.rank_weights import (
     traced_subset_probability,
 )
 from maxpo_jax.kernel.sorting import (
+    FEWEST_SIDE_BY_SIDE,
+    LONGEST_LOOP,
     LONGEST_NETWORK,
     look_up_by_comparison,
     look_up_by_rank,
     lowest_rank,
     network_sort,
+    sort_in_a_loop,
     sortable_integers,
+    undo_exchanges,
     values_of,
 )
 
@@ -134,24 +138,28 @@ def weigh_spacings(rewards: jax.Array, weights: RankWeights) -> jax.Array:
             weights.anchor.reshape(num_groups),
         )
     if size <= LONGEST_NETWORK:
-        results = _in_blocks(_weigh_short_groups, SAMPLES_OF_SHORT_GROUPS // size, groups, weights)
+        weigh, most, least = _weigh_short_groups, SAMPLES_OF_SHORT_GROUPS // size, 1
+    elif size <= LONGEST_LOOP and num_groups >= FEWEST_SIDE_BY_SIDE:
+        weigh, most = _weigh_groups_in_loops, SAMPLES_OF_LONG_GROUPS // size
+        least = FEWEST_SIDE_BY_SIDE
     else:
-        results = _in_blocks(_weigh_long_groups, SAMPLES_OF_LONG_GROUPS // size, groups, weights)
+        weigh, most, least = _weigh_long_groups, SAMPLES_OF_LONG_GROUPS // size, 1
+    results = _in_blocks(weigh, most, least, groups, weights)
     return results.reshape(rewards.shape)
 
 
 def _in_blocks(
     weigh: Callable[[jax.Array, RankWeights], jax.Array],
     most: int,
+    least: int,
     groups: jax.Array,
     weights: RankWeights,
 ) -> jax.Array:
-    """`weigh` on blocks of at most `most` groups (but one at least), one after the other."""
+    """`weigh` on blocks of `least` or more, else at most `most` groups, one after the other."""
     num_groups, size = groups.shape
-    most = max(most, 1)
-    if num_groups <= most:
+    num_blocks = _even_number_of_blocks(num_groups, max(most, 1), least)
+    if num_blocks == 1:
         return weigh(groups, weights)
-    num_blocks = _even_number_of_blocks(num_groups, -(-num_groups // most))
     block = -(-num_groups // num_blocks)
     missing = num_blocks * block - num_groups
 
@@ -167,10 +175,11 @@ def _in_blocks(
     return results.reshape(num_blocks * block, size)[:num_groups]
 
 
-def _even_number_of_blocks(num_groups: int, fewest: int) -> int:
+def _even_number_of_blocks(num_groups: int, most: int, least: int) -> int:
     """A number that divides the groups, so that nothing is padded and copied, if one is near."""
-    near = range(fewest, 2 * fewest)
-    return next((count for count in near if num_groups % count == 0), fewest)
+    fewest, largest = max(-(-num_groups // most), 1), max(num_groups // least, 1)
+    near = range(min(fewest, largest), min(2 * fewest, largest + 1))
+    return next((count for count in near if num_groups % count == 0), near[0])
 
 
 def _weigh_short_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
@@ -200,6 +209,22 @@ def _ranks_first(weight: jax.Array) -> jax.Array:
     return weight[:, None] if weight.ndim == 1 else weight.T
 
 
+def _weigh_groups_in_loops(groups: jax.Array, weights: RankWeights) -> jax.Array:
+    """[G, B] -> [G, B] with the groups side by side, in a program that does not grow with B."""
+    ranked, exchanges = sort_in_a_loop(groups.T)
+    spacing = ranked[1:] - ranked[:-1]
+    rise, floor = (_ranks_first(weight) for weight in (weights.rise, weights.floor))
+    (total, lost), _ = _add_up((floor * spacing).T)
+    lowest = weights.anchor * ranked[-1] + (total + lost)
+
+    def climb(before: _Compensated, increment: jax.Array) -> tuple[_Compensated, jax.Array]:
+        after = _plus(before, increment)
+        return after, after[0] + after[1]
+
+    _, climbed = jax.lax.scan(climb, (lowest, jnp.zeros_like(lowest)), rise * spacing)
+    return undo_exchanges(jnp.concatenate([lowest[None], climbed]), exchanges).T
+
+
 def _weigh_long_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
     """[G, B] -> [G, B], one group after the other."""
     integers = sortable_integers(groups)
@@ -224,6 +249,11 @@ def _two_sum(left: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 _Compensated = tuple[jax.Array, jax.Array]
+
+
+def _plus(before: _Compensated, term: jax.Array) -> _Compensated:
+    total, lost = _two_sum(before[0], term)
+    return total, before[1] + lost
 
 
 def _cumulative_sum(increments: jax.Array) -> jax.Array:
@@ -264,8 +294,7 @@ def _add_up(totals: jax.Array) -> tuple[_Compensated, _Compensated]:
     """Sum over the last axis, and the sums before each entry, each with what rounding took."""
 
     def add(before: _Compensated, total: jax.Array) -> tuple[_Compensated, _Compensated]:
-        after, lost = _two_sum(before[0], total)
-        return (after, before[1] + lost), before
+        return _plus(before, total), before
 
     zero = jnp.zeros_like(totals[..., 0])  # as zeros of the shape, but varies over the same devices
     total, (sums, lost) = jax.lax.scan(add, (zero, zero), jnp.moveaxis(totals, -1, 0))
