@@ -7,10 +7,30 @@ own reward, or the exchanges that have sorted the values are undone on the resul
 | group size B | sort | result of each sample |
 |---|---|---|
 | up to `LONGEST_NETWORK` | network, all groups side by side | comparison with each rank |
-| up to `LONGEST_LOOP` | the same, a loop over its stages | exchanges undone, the last one first |
-| longer, or fewer than `FEWEST_SIDE_BY_SIDE` groups | of order-preserving integers, by the compiler | bisection |
+| up to `LONGEST_LOOP` | the same in a loop over its stages | exchanges undone, the last first |
+| longer | of order-preserving integers, by the compiler | bisection |
 
-TABLE
+Fewer than `FEWEST_SIDE_BY_SIDE` groups are sorted as integers, too, unless the network is short.
+
+Processor time of MaxPO on a million rewards over that of `jnp.argsort` on the same, float32, on
+two cores of an AMD EPYC (Zen 5), and the processor's seconds of compilation; the network keeps
+both cores busy where the others, as `argsort` itself, keep one:
+
+| group size B | network | loop | integers | compiling: network | loop | integers |
+|---|---|---|---|---|---|---|
+| 8 | 0.07 | 0.07 | 0.60 | 0.2 | 0.4 | 0.3 |
+| 16 | 0.08 | 0.07 | 0.40 | 0.4 | 0.4 | 0.4 |
+| 32 | 0.12 | 0.09 | 0.36 | 0.7 | 0.4 | 0.3 |
+| 64 | 0.15 | 0.10 | 0.33 | 1.0 | 0.5 | 0.6 |
+| 128 | 0.20 | 0.11 | 0.29 | 1.7 | 0.4 | 0.5 |
+| 256 | | 0.12 | 0.28 | | 0.4 | 0.5 |
+| 512 | | 0.13 | 0.28 | | 0.4 | 0.5 |
+| 1024 | | 0.17 | 0.28 | | 0.5 | 0.4 |
+| 2048 | | 0.37 | 0.28 | | 0.6 | 0.5 |
+
+The network ends where the loop does as well on one core. It also serves a single group under
+`jax.vmap`, where no loop has groups to put side by side. The loop ends where the fewest groups
+that make it fast no longer fit into the cache of one core.
 """
 
 from typing import NamedTuple

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from maxpo_jax import estimators
-from maxpo_jax.kernel.sorting import LONGEST_NETWORK
+from maxpo_jax.kernel.sorting import FEWEST_SIDE_BY_SIDE, LONGEST_LOOP, LONGEST_NETWORK
 
 MAXPO = estimators.get("maxpo")
 # What an estimator sorts beyond the one sort of its rewards, and which ones need no sort at all.
@@ -73,9 +73,16 @@ def test_program_of_long_groups_does_not_grow():
     assert max(lines) <= 500
 
 
+def test_program_of_loops_does_not_grow():
+    sizes = (LONGEST_NETWORK + 1, 100, 128, 250, LONGEST_LOOP)
+    lines = [lowered_lines(size, num_groups=FEWEST_SIDE_BY_SIDE) for size in sizes]
+    assert max(lines) - min(lines) <= 5, dict(zip(sizes, lines, strict=True))
+    assert max(lines) <= 500
+
+
 def test_program_does_not_grow_with_the_number_of_groups():
     padding_of_the_last_block = 10
-    for group_size in (8, LONGEST_NETWORK + 1):
+    for group_size in (8, LONGEST_NETWORK + 1, LONGEST_LOOP + 1):
         lines = [lowered_lines(group_size, num_groups) for num_groups in (1_000, 1_024, 10_000)]
         assert max(lines) - min(lines) <= padding_of_the_last_block
 
@@ -109,8 +116,16 @@ def test_long_groups_need_one_sort(name):
     assert number_of_sorts(name, LONGEST_NETWORK + 1) == allowed
 
 
-@pytest.mark.parametrize(("group_size", "sorts"), [(LONGEST_NETWORK, 0), (LONGEST_NETWORK + 1, 1)])
-def test_compiler_adds_no_sort(group_size, sorts):
-    rewards = jnp.zeros((3, group_size))
+@pytest.mark.parametrize(
+    ("group_size", "num_groups", "sorts"),
+    [
+        (LONGEST_NETWORK, 3, 0),
+        (LONGEST_NETWORK + 1, FEWEST_SIDE_BY_SIDE, 0),
+        (LONGEST_NETWORK + 1, FEWEST_SIDE_BY_SIDE - 1, 1),
+        (LONGEST_LOOP + 1, FEWEST_SIDE_BY_SIDE, 1),
+    ],
+)
+def test_compiler_adds_no_sort(group_size, num_groups, sorts):
+    rewards = jnp.zeros((num_groups, group_size))
     program = jax.jit(functools.partial(MAXPO, k=2)).lower(rewards).compile().as_text()
     assert program.count(" sort(") == sorts

@@ -10,8 +10,10 @@ import pytest
 
 import maxpo_jax
 from maxpo_jax import estimators
+from maxpo_jax.kernel.sorting import FEWEST_SIDE_BY_SIDE
 
 GROUP_SIZES = (2, 3, 16, 33, 256, 1000, 4096)
+MANY_SEEDS = -(-FEWEST_SIDE_BY_SIDE // 2)  # of two families of rewards or more
 
 
 def reward_families(group_size: int, seed: int) -> np.ndarray:
@@ -49,9 +51,12 @@ def maxpo_in_extended_precision(rewards: np.ndarray, k: int) -> np.ndarray:
     return result
 
 
-@pytest.mark.parametrize("group_size", GROUP_SIZES)
-def test_maxpo_is_precise_to_the_largest_advantage_of_the_group(group_size):
-    rewards = np.concatenate([reward_families(group_size, seed) for seed in range(3)])
+@pytest.mark.parametrize(
+    ("group_size", "num_seeds"),
+    [*((size, 3) for size in GROUP_SIZES), (256, MANY_SEEDS), (1000, MANY_SEEDS)],
+)
+def test_maxpo_is_precise_to_the_largest_advantage_of_the_group(group_size, num_seeds):
+    rewards = np.concatenate([reward_families(group_size, seed) for seed in range(num_seeds)])
     traced = jax.jit(maxpo_jax.maxpo)
     for k in sorted({1, 2, group_size // 4, group_size // 2, group_size - 2, group_size - 1}):
         if not 1 <= k < group_size:
@@ -68,14 +73,14 @@ def test_maxpo_is_precise_to_the_largest_advantage_of_the_group(group_size):
 
 
 @pytest.mark.parametrize("name", estimators.names())
-@pytest.mark.parametrize("group_size", [16, 1000])
-def test_tied_rewards_get_equal_advantages_to_the_last_bit(name, group_size):
+@pytest.mark.parametrize(("group_size", "num_seeds"), [(16, 1), (1000, 1), (200, MANY_SEEDS)])
+def test_tied_rewards_get_equal_advantages_to_the_last_bit(name, group_size, num_seeds):
     estimator = estimators.get(name)
     if estimator.randomized:
         pytest.skip("draws of its own tell tied samples apart")
-    rewards = reward_families(group_size, seed=11)[3:7]
-    if estimator.reward_type == "binary":
-        rewards = rewards[:2]
+    families = slice(3, 5 if estimator.reward_type == "binary" else 7)
+    seeds = range(11, 11 + num_seeds)
+    rewards = np.concatenate([reward_families(group_size, seed)[families] for seed in seeds])
     smallest, largest = (
         estimator.k_range.smallest(group_size),
         estimator.k_range.largest(group_size),
@@ -87,8 +92,9 @@ def test_tied_rewards_get_equal_advantages_to_the_last_bit(name, group_size):
                 assert np.unique(advantage[reward == value]).size == 1
 
 
-def test_an_offset_costs_nothing():
-    rewards = np.random.default_rng(0).integers(0, 50, size=(20, 300)).astype(np.float32)
+@pytest.mark.parametrize("num_groups", [20, FEWEST_SIDE_BY_SIDE])
+def test_an_offset_costs_nothing(num_groups):
+    rewards = np.random.default_rng(0).integers(0, 50, size=(num_groups, 300)).astype(np.float32)
     for k in (1, 7, 150, 299):
         np.testing.assert_array_equal(
             maxpo_jax.maxpo(rewards, k), maxpo_jax.maxpo(rewards + np.float32(1e6), k)
