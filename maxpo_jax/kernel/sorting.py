@@ -231,28 +231,30 @@ def _bits(values: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(values, integer)
 
 
-def lowest_rank(values: jax.Array, ranked: jax.Array) -> jax.Array:
+def lowest_rank(values: jax.Array, ranked_integers: jax.Array) -> jax.Array:
     """Rank of the first equal of each value: the number of smaller ones, by bisection.
 
     Args:
-      values: [G, B] values of G groups.
-      ranked: [G, B] the same, ascending.
+      values: [G, B] floating-point values of G groups, without NaN.
+      ranked_integers: [G, B] their `sortable_integers`, ascending. They become values again where
+        they are looked at, so that a long group is not held once more in memory.
 
     Returns:
       [G, B] int32 ranks from 0, equal along ties.
 
     Example:
-      >>> values, ranked = jnp.array([[5, 2, 5]]), jnp.array([[2, 5, 5]])
-      >>> lowest_rank(values, ranked).tolist()
+      >>> values = jnp.array([[5.0, 2.0, 5.0]])
+      >>> lowest_rank(values, jnp.sort(sortable_integers(values))).tolist()
       [[1, 0, 1]]
     """
-    size, start, flat = values.shape[-1], group_starts(values), ranked.reshape(-1)
+    size, start, flat = values.shape[-1], group_starts(values), ranked_integers.reshape(-1)
     num_steps = size.bit_length()
 
     def bisect(step: int, smaller: jax.Array) -> jax.Array:
         reached = smaller + (1 << (num_steps - 1 - step))
         at = flat.at[start + jnp.minimum(reached, size) - 1].get(mode="promise_in_bounds")
-        return jnp.where((reached <= size) & (at < values), reached, smaller)
+        is_smaller = values_of(at, values.dtype) < values
+        return jnp.where((reached <= size) & is_smaller, reached, smaller)
 
     return jax.lax.fori_loop(0, num_steps, bisect, jnp.zeros_like(values, jnp.int32))
 

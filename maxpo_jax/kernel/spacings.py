@@ -227,15 +227,14 @@ def _weigh_groups_in_loops(groups: jax.Array, weights: RankWeights) -> jax.Array
 
 def _weigh_long_groups(groups: jax.Array, weights: RankWeights) -> jax.Array:
     """[G, B] -> [G, B], one group after the other."""
-    integers = sortable_integers(groups)
-    ranked_integers = jnp.sort(integers, axis=-1)
+    ranked_integers = jnp.sort(sortable_integers(groups), axis=-1)
     ranked = values_of(ranked_integers, groups.dtype)
     spacing = jnp.diff(ranked, axis=-1)
     rise, floor = (jnp.broadcast_to(w, spacing.shape) for w in (weights.rise, weights.floor))
     lowest = weights.anchor * ranked[..., -1] + compensated_sum(floor * spacing)
     climbed = lowest[..., None] + _cumulative_sum(rise * spacing)
     results = jnp.concatenate([lowest[..., None], climbed], axis=-1)
-    return look_up_by_rank(lowest_rank(integers, ranked_integers), results)
+    return look_up_by_rank(lowest_rank(groups, ranked_integers), results)
 
 
 def _two_sum(left: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -61,8 +61,9 @@ def test_integers_of_double_precision():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 17, 64, 100])
 def test_lowest_rank_counts_the_smaller_values(size):
-    values = np.random.default_rng(size).integers(0, 20, size=(7, size)).astype(np.int32)
-    ranks = sorting.lowest_rank(jnp.asarray(values), jnp.sort(jnp.asarray(values), axis=-1))
+    values = np.random.default_rng(size).integers(-9, 10, size=(7, size)).astype(np.float32)
+    ranked_integers = jnp.sort(sorting.sortable_integers(jnp.asarray(values)), axis=-1)
+    ranks = sorting.lowest_rank(jnp.asarray(values), ranked_integers)
     np.testing.assert_array_equal(ranks, (values[:, None, :] < values[:, :, None]).sum(axis=-1))
 
 
