@@ -25,6 +25,7 @@ FIGURES: tuple[str, ...] = (
     "estimation_error",
     "gradient_variance",
     "variance_map",
+    "variance_learning",
     "bandit_learning",
     "adam_variance",
     "k_sensitivity",
