@@ -4,13 +4,15 @@ import importlib
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from experiments.analysis import benchmark_estimators
+from experiments.analysis import bandit_learning, benchmark_estimators
 from experiments.common import style
 from experiments.engine import update
 from experiments.reproduce import FIGURES
@@ -85,3 +87,10 @@ def test_an_estimator_of_the_reader_looks_the_same_in_every_figure(name) -> None
     assert {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in curves} == {
         (look.color, look.marker, look.linestyle)
     }
+
+
+def test_a_point_of_a_gradient_norm_is_a_mean_over_records() -> None:
+    norms = xr.DataArray(np.arange(8.0), dims="update", coords={"update": 20 * np.arange(1, 9)})
+    means = bandit_learning._means_of_records(norms)
+    assert means.values.tolist() == [2, 6]
+    assert means["update"].values.tolist() == [60, 140]
