@@ -49,9 +49,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
         dataset.sizes["reward_family"],
         1 + dataset.sizes["num_actions_of_k_sweep"],
     )
-    figure, axes = style.grid_of_panels(
-        num_rows, num_columns, panel_width=2.1, panel_height=1.65, sharex="col"
-    )
+    figure, axes = style.grid_of_panels(num_rows, num_columns, panel_height=1.5, sharex="col")
     for row, family in enumerate(dataset.reward_family.values):
         of_family = dataset.sel(reward_family=family)
         _draw_sizes(axes[row, 0], of_family, FAMILY_LABELS[str(family)])
@@ -74,7 +72,8 @@ def _draw_sizes(ax: Axes, of_family: xr.Dataset, label: str) -> None:
             values,
             linestyle="none",
             marker="_",
-            markersize=9,
+            markersize=7,
+            markeredgewidth=0.8,
             color="black",
             label="exact (enumeration)",
             zorder=1,
