@@ -164,8 +164,9 @@ def caption(dataset: xr.Dataset) -> str:
     return (
         f"Learning on hard bandits with n = {run.num_actions} arms, B = {run.group_size}, "
         f"K = {run.k}, by {OPTIMIZER_LABELS[run.optimizer]}. Rows: {rows}. J_K, J_1 and entropy "
-        "are exact, from the policy's parameters; the norm of the gradient is its mean since the "
-        f"last record. Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap "
+        "are exact, from the policy's parameters; the norm of the gradient is a mean over "
+        f"{RECORDS_AVERAGED * run.updates_per_record} updates, drawn down to 1e-5 of the largest "
+        f"of its panel. Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap "
         f"intervals. Learning rate of each estimator: {tuned}.{dotted}"
     )
 

@@ -94,8 +94,8 @@ def _faster(dataset: xr.Dataset, rival: str, optimizer: str) -> Finding:
 
 
 def _ratio(updates: xr.DataArray, rival: str, where: str) -> Effect:
-    logs = np.log(updates.sel(estimator=["maxpo", rival])).mean("rate", skipna=False)
-    logs = logs.dropna("seed")
+    logs = xr.DataArray(np.log(updates.sel(estimator=["maxpo", rival])))
+    logs = logs.mean("rate", skipna=False).dropna("seed")
     if not logs.sizes["seed"]:
         return comparisons.exact(where, np.nan)
     return comparisons.ratio_below_one(
