@@ -56,7 +56,7 @@ def total_variance(
     """
     B, m, p = group_size, arms_per_outcome, np.asarray(success_probs, np.float64)
     successes = np.arange(B + 1)
-    of_success, of_failure = advantages_by_successes(estimator, group_size, k)
+    of_success, of_failure = exact.advantages_by_successes(estimator, group_size, k)
     chances = stats.binom.pmf(successes, B, p[:, None])
     gained, lost = successes * of_success, (B - successes) * of_failure
     total, policy_norm = gained + lost, (p**2 + (1 - p) ** 2) / m
@@ -68,39 +68,3 @@ def total_variance(
     mean_bad = chances @ lost - (1 - p) * (chances @ total)
     mean_square = (mean_good**2 + mean_bad**2) / m
     return (k / B) ** 2 * ((chances * squares).sum(axis=1) - mean_square)
-
-
-def advantages_by_successes(
-    estimator: Estimator, group_size: int, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The two advantages of a group of 0/1 rewards, by how many of its samples succeeded.
-
-    Args:
-      estimator: see `exact.moments`; one that gives equal rewards equal advantages.
-      group_size: B.
-      k: K.
-
-    Returns:
-      (advantage [B + 1] of a success, advantage [B + 1] of a failure), float64; 0 where a group has
-      none.
-
-    Raises:
-      ValueError: if equal rewards of a group have different advantages.
-
-    Example:
-      >>> of_success, of_failure = advantages_by_successes("rloo", 2, 1)
-      >>> of_success.tolist(), of_failure.tolist()
-      ([0.0, 1.0, 0.0], [0.0, -1.0, 0.0])
-    """
-    successes = np.arange(group_size + 1)
-    groups = (np.arange(group_size) < successes[:, None]).astype(np.float64)
-    advantages = exact.advantages(estimator, groups, k)
-    of_success = np.where(successes > 0, advantages[:, 0], 0.0)
-    of_failure = np.where(successes < group_size, advantages[:, -1], 0.0)
-    expected = np.where(groups > 0, of_success[:, None], of_failure[:, None])
-    if not np.allclose(advantages, expected, rtol=1e-9, atol=1e-12, equal_nan=True):
-        raise ValueError(
-            "the estimator gives equal rewards of a group different advantages; enumerate its "
-            "groups with maxpo_jax.exact.variance"
-        )
-    return of_success, of_failure

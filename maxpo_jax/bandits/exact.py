@@ -219,6 +219,42 @@ def advantages(estimator: Estimator, rewards: ArrayLike, k: int) -> np.ndarray:
         return np.asarray(_wrapped(estimator, rewards.shape[-1], k)(rewards, k), np.float64)
 
 
+def advantages_by_successes(
+    estimator: Estimator, group_size: int, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two advantages of a group of 0/1 rewards, by how many of its samples succeeded.
+
+    Args:
+      estimator: see `moments`; one that gives equal rewards equal advantages.
+      group_size: B.
+      k: K.
+
+    Returns:
+      (advantage [B + 1] of a success, advantage [B + 1] of a failure), float64; 0 where a group has
+      none.
+
+    Raises:
+      ValueError: if equal rewards of a group have different advantages.
+
+    Example:
+      >>> of_success, of_failure = advantages_by_successes("rloo", 2, 1)
+      >>> of_success.tolist(), of_failure.tolist()
+      ([0.0, 1.0, 0.0], [0.0, -1.0, 0.0])
+    """
+    successes = np.arange(group_size + 1)
+    groups = (np.arange(group_size) < successes[:, None]).astype(np.float64)
+    found = advantages(estimator, groups, k)
+    of_success = np.where(successes > 0, found[:, 0], 0.0)
+    of_failure = np.where(successes < group_size, found[:, -1], 0.0)
+    expected = np.where(groups > 0, of_success[:, None], of_failure[:, None])
+    if not np.allclose(found, expected, rtol=1e-9, atol=1e-12, equal_nan=True):
+        raise ValueError(
+            "the estimator gives equal rewards of a group different advantages; enumerate its "
+            "groups with maxpo_jax.exact.variance"
+        )
+    return of_success, of_failure
+
+
 def _check_bandit(logits: ArrayLike, rewards: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The bandit as float64 NumPy vectors."""
     logits, rewards = np.asarray(logits, np.float64), np.asarray(rewards, np.float64)

@@ -16,9 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
-from maxpo_jax.bandits import bernoulli, exact
+from maxpo_jax.bandits import exact
 from maxpo_jax.bandits.exact import Estimator
 from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.contract import UP_TO_GROUP_SIZE
@@ -66,7 +65,8 @@ def variance_floor_orthogonal(
     k = int(checks.integer_k("variance_floor_orthogonal", k))
     checks.check_k("variance_floor_orthogonal", k, UP_TO_GROUP_SIZE, group_size)
     levels, chances = _distribution(rewards, probs)
-    at_most, above = _below_and_above(chances)
+    at_most = np.cumsum(chances[..., :-1], axis=-1)
+    above = np.flip(np.cumsum(np.flip(chances[..., 1:], axis=-1), axis=-1), axis=-1)
     ways = [math.comb(k - 1, j) * math.comb(group_size - k, k - 1 - j) for j in range(k)]
     shared = [count / math.comb(group_size - 1, k - 1) for count in ways]
     psi = np.polynomial.polynomial.polyval(at_most, shared[::-1])
@@ -120,21 +120,18 @@ def variance_orthogonal(
     """
     levels, chances = _distribution(rewards, probs)
     weights = _weights(estimator, group_size, k, levels)
-    at_most, above = _below_and_above(chances)
-    lowest = levels[0] * weights[1, 0]
-    if len(levels) == 1:
-        return np.full(chances.shape[:-1], k**2 / group_size * lowest**2)
-    failures = np.arange(group_size)
-    binomial = stats.binom.pmf(failures, group_size - 1, at_most[..., -1:])
-    chance = np.stack([at_most[..., -1:] * binomial, above[..., -1:] * binomial], axis=-2)
+    at_most = np.cumsum(chances, axis=-1)
+    # At or below the highest level are all, this sample and the others.
+    chance = np.zeros((*chances.shape[:-1], 2, group_size))
+    chance[..., 0, -1] = 1.0
     first, second = np.zeros_like(chance), np.zeros(chances.shape[:-1])
-    for m in range(len(levels) - 2, -1, -1):
-        term = (levels[m + 1] - levels[m]) * weights
+    for m in range(len(levels) - 1, 0, -1):
+        step_down = _step_down(at_most[..., m], chances[..., m], group_size)
+        chance, first = step_down(chance), step_down(first)
+        term = (levels[m] - levels[m - 1]) * weights
         second += (term * (chance * term + 2 * first)).sum(axis=(-2, -1))
-        first = first + chance * term
-        if m > 0:
-            thin = _thinning(at_most[..., m], chances[..., m], group_size)
-            chance, first = thin(chance), thin(first)
+        first += chance * term
+    lowest = levels[0] * weights[1, 0]
     second += lowest * (lowest + 2 * first.sum(axis=(-2, -1)))
     return k**2 / group_size * second
 
@@ -156,40 +153,34 @@ def _distribution(rewards: ArrayLike, probs: ArrayLike) -> tuple[np.ndarray, np.
     return levels, chances
 
 
-def _below_and_above(chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Chances [..., L - 1] of a reward at or below each threshold, and of one above it."""
-    at_most = np.cumsum(chances[..., :-1], axis=-1)
-    above = np.flip(np.cumsum(np.flip(chances[..., 1:], axis=-1), axis=-1), axis=-1)
-    return at_most, above
-
-
-def _thinning(
-    at_most: np.ndarray, lost: np.ndarray, group_size: int
+def _step_down(
+    at_most: np.ndarray, leaving: np.ndarray, group_size: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """One step down of the Markov chain: who lies at or below a threshold is below the next or not.
+    """One step of the Markov chain: of those at or below a level, who is below it?
 
     Args:
-      at_most: [...] chance of a reward at or below the threshold.
-      lost: [...] that of a reward between it and the next one.
+      at_most: [...] chance of a reward at or below the level.
+      leaving: [...] that of the reward of the level.
       group_size: B.
 
     Returns:
       A function on [..., 2, B], by whether the sample itself is above, and by the others below.
     """
     nobody = at_most <= 0
-    leave = np.where(nobody, 0.0, lost / np.where(nobody, 1.0, at_most))[..., None, None]
+    leave = np.where(nobody, 0.0, leaving / np.where(nobody, 1.0, at_most))[..., None, None]
     stay = 1.0 - leave
     before, after = np.arange(group_size)[:, None], np.arange(group_size)[None, :]
-    with np.errstate(divide="ignore"):
-        log_ways = np.log(special.comb(before, after))
     gone = np.maximum(before - after, 0)
-    chances = np.exp(log_ways + special.xlogy(after, stay) + special.xlogy(gone, leave))
+    log_factorials = np.cumsum(np.log(np.maximum(np.arange(group_size), 1)))
+    log_ways = log_factorials[before] - log_factorials[after] - log_factorials[gone]
+    log_stay, log_leave = (np.log(np.maximum(x, np.finfo(float).tiny)) for x in (stay, leave))
+    chances = np.exp(log_ways + after * log_stay + gone * log_leave) * (after <= before)
 
-    def thin(states: np.ndarray) -> np.ndarray:
+    def step_down(states: np.ndarray) -> np.ndarray:
         below, above = states[..., :1, :], states[..., 1:, :]
         return np.concatenate([stay * below, above + leave * below], axis=-2) @ chances
 
-    return thin
+    return step_down
 
 
 def _weights(estimator: Estimator, group_size: int, k: int, levels: np.ndarray) -> np.ndarray:
@@ -198,7 +189,7 @@ def _weights(estimator: Estimator, group_size: int, k: int, levels: np.ndarray) 
     Raises:
       ValueError: if the rewards are others than 0 and 1, and the advantages no sum over spacings.
     """
-    of_success, of_failure = bernoulli.advantages_by_successes(estimator, group_size, k)
+    of_success, of_failure = exact.advantages_by_successes(estimator, group_size, k)
     weights = np.stack([of_failure[-2::-1], of_success[:0:-1]])
     if not set(levels) <= {0.0, 1.0}:
         rng = np.random.default_rng(0)

@@ -29,7 +29,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from scipy.sparse import linalg
 
 from maxpo_jax.bandits import multisets
 from maxpo_jax.estimators import checks
@@ -241,13 +240,26 @@ def _baseline(levels: _Levels, group_size: int, k: int) -> np.ndarray:
         field = np.broadcast_to(scaled[:, None], (total, num_levels))
         return mean_square * scaled + exchange(field)
 
-    operator = linalg.LinearOperator((total, total), matvec=normal, dtype=np.float64)
     pull = exchange(root[:, None] * (improvements - first[:, None]))
-    correction, unfinished = linalg.cg(operator, pull, rtol=1e-14, atol=0.0)
-    if unfinished:
-        raise RuntimeError("conjugate gradients did not converge, which they should: report it")
+    correction = _conjugate_gradients(normal, pull)
     told = log_chance > log_chance.max() + _RAREST
     return first + np.where(told, correction, 0.0) / np.where(told, root, 1.0)
+
+
+def _conjugate_gradients(
+    normal: Callable[[np.ndarray], np.ndarray], target: np.ndarray
+) -> np.ndarray:
+    """The x with normal(x) = target, for a symmetric and positive definite function."""
+    x, residual = np.zeros_like(target), target
+    direction, square = residual, residual @ residual
+    enough = 1e-28 * square
+    while square > enough:
+        image = normal(direction)
+        length = square / (direction @ image)
+        x, residual = x + length * direction, residual - length * image
+        before, square = square, residual @ residual
+        direction = residual + square / before * direction
+    return x
 
 
 def _exchange(levels: _Levels, group_size: int) -> Callable[[np.ndarray], np.ndarray]:
