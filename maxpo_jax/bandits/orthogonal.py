@@ -100,7 +100,7 @@ def variance_orthogonal(
       k: K; static.
 
     Returns:
-      [...] variances, float64 NumPy, for scores of length 1; with a biased estimator E|g|^2 too.
+      [...] variances, float64 NumPy, for scores of length 1; E g has length 0 in this limit.
 
     Raises:
       ValueError: if the estimator is no such sum, or rewards and probabilities do not fit.

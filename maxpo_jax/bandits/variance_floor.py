@@ -148,8 +148,8 @@ def best_baseline(
             )
         level = jnp.searchsorted(jnp.asarray(between, values.dtype), values)
         own = jax.nn.one_hot(level, len(levels.rewards), dtype=jnp.int32)
-        others = jnp.sum(own, axis=-2, keepdims=True) - own
-        left = jnp.flip(jnp.cumsum(jnp.flip(others, axis=-1), axis=-1), axis=-1)
+        others = jnp.sum(own, axis=-2, keepdims=True, dtype=jnp.int32) - own
+        left = jnp.flip(jnp.cumsum(jnp.flip(others, axis=-1), axis=-1, dtype=jnp.int32), axis=-1)
         action = np.arange(len(terms)).reshape((1,) * values.ndim + (-1,))
         rank = jnp.sum(terms[action, left[..., :-1]] - terms[action, left[..., 1:]], axis=-1)
         return jnp.asarray(table, values.dtype)[rank]
