@@ -76,9 +76,12 @@ def _variance(ax: Axes, bandits: list[dict[str, Any]]) -> None:
         if name in bandits[0]:
             ratios = [row[name] / row[unit] for row in bandits]
             ax.plot(ratios, range(len(bandits)), look.marker, color=look.color, label=look.label)
+    above_zero = [(i, row) for i, row in enumerate(bandits) if row["floor"] > 1e-12 * row[unit]]
+    floors = [row["floor"] / row[unit] for _, row in above_zero]
+    ax.plot(floors, [i for i, _ in above_zero], "|", color=style.GRAY, label="floor", markersize=9)
     ax.axvline(1.0, color=style.GRAY, linewidth=0.8, zorder=0)
     style.log_axis(ax, "x", base=2)
     ax.set_yticks(range(len(bandits)), [row["name"] for row in bandits])
     ax.invert_yaxis()
     ax.set_xlabel(f"exact variance over that of {looks[unit].label}")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.0)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=5, columnspacing=0.8)

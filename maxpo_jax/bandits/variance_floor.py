@@ -190,22 +190,43 @@ def _problem(logits: ArrayLike, rewards: ArrayLike, group_size: int, k: int) -> 
     return _Levels(different, chances, scores, np.bincount(level, shares * (1 - shares))), count
 
 
-def _check_size(num_levels: int, group_size: int) -> None:
+def fits(num_rewards: int, group_size: int) -> bool:
+    """Whether the floor of a bandit of so many different rewards is computed, or refused.
+
+    Args:
+      num_rewards: how many different rewards its actions pay.
+      group_size: B.
+
+    Returns:
+      Whether it fits `MAX_TERMS`.
+
+    Example:
+      >>> fits(4, 16), fits(30, 16)
+      (True, False)
+    """
+    return _num_terms(num_rewards, group_size) <= MAX_TERMS
+
+
+def _num_terms(num_rewards: int, group_size: int) -> int:
+    return num_rewards * multisets.num_multisets(num_rewards, group_size)
+
+
+def _check_size(num_rewards: int, group_size: int) -> None:
     """Raises ValueError if there are too many multisets of rewards, naming the sizes that fit."""
-
-    def terms(levels: int, size: int) -> int:
-        return levels * multisets.num_multisets(levels, size)
-
-    if terms(num_levels, group_size) <= MAX_TERMS:
+    if fits(num_rewards, group_size):
         return
-    fits_group = multisets.largest_size(lambda b: terms(num_levels, b), group_size, MAX_TERMS)
-    fits_levels = multisets.largest_size(lambda n: terms(n, group_size), num_levels, MAX_TERMS)
+    largest_group = multisets.largest_size(
+        lambda size: _num_terms(num_rewards, size), group_size, MAX_TERMS
+    )
+    most_rewards = multisets.largest_size(
+        lambda n: _num_terms(n, group_size), num_rewards, MAX_TERMS
+    )
     raise ValueError(
-        f"{num_levels} different rewards and group_size {group_size} make "
-        f"{multisets.num_multisets(num_levels, group_size):,} multisets, more than are enumerated "
-        f"for a variance floor; with {num_levels} rewards group_size up to {fits_group} fits, with "
-        f"group_size {group_size} up to {fits_levels} different rewards fit; with many actions "
-        "exact.variance_floor_orthogonal takes any number"
+        f"{num_rewards} different rewards and group_size {group_size} make "
+        f"{multisets.num_multisets(num_rewards, group_size):,} multisets, more than are enumerated "
+        f"for a variance floor; with {num_rewards} rewards group_size up to {largest_group} fits, "
+        f"with group_size {group_size} up to {most_rewards} different rewards fit; where actions "
+        "are many, exact.variance_floor_orthogonal takes any number"
     )
 
 
