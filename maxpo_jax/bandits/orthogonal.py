@@ -38,8 +38,8 @@ def variance_floor_orthogonal(
        \qquad \psi(x) = \mathbb{E} \, x^{K-1-j}
 
     with the smaller and the larger of F_l and F_m. For 0/1 rewards and a success probability p it
-    is (K^2/B) p (1-p)^K psi(1-p), and for K >= 2 expected improvement has 1/(1-p) times that,
-    whatever B and K.
+    is (K^2/B) p (1-p)^K psi(1-p); the variance of expected improvement is 1/(1-p) times that,
+    whatever B and K, and that of MaxPO at most B/(B-K) times.
 
     Args:
       rewards: [L] finite rewards, in any order; ties are fine.

@@ -2,8 +2,8 @@ r"""The least variance that an unbiased estimator can have which sees rewards al
 
 The class. Let A and A' be unbiased for grad J_K under every policy. What a group expects of the
 first sample, E[A_1 - A'_1 | R_1 = r], is then the same number for every r, whatever the policy; and
-as no function of a multinomial sample but 0 has mean 0 under all of its probabilities, A_1 - A'_1
-does not depend on R_1 at all. So every such estimator is
+as no function of the counts of a multinomial sample but 0 has mean 0 whatever its probabilities,
+A_1 - A'_1 does not depend on R_1 at all. So every such estimator is
 
     A_i = EI_i - b(R_-i),    b any symmetric function of the rewards of the others.
 
@@ -85,7 +85,7 @@ def variance_floor(logits: ArrayLike, rewards: ArrayLike, group_size: int, k: in
       >>> from maxpo_jax import exact
       >>> logits, rewards = np.zeros(4), np.arange(4.0)
       >>> floor = variance_floor(logits, rewards, group_size=4, k=2)
-      >>> floor.__round__(6), round(exact.variance("ei", logits, rewards, 4, 2) / floor, 3)
+      >>> round(floor, 6), round(exact.variance("ei", logits, rewards, 4, 2) / floor, 3)
       (0.220052, 2.071)
 
     Source: derived here; see the head of this file.
@@ -168,7 +168,7 @@ def _problem(logits: ArrayLike, rewards: ArrayLike, group_size: int, k: int) -> 
         raise ValueError(
             f"logits and rewards must both be [num_actions], got {logits.shape} and {rewards.shape}"
         )
-    real = logits > -np.inf
+    real = ~np.isneginf(logits)
     if not (real.any() and np.isfinite(logits[real]).all() and np.isfinite(rewards[real]).all()):
         raise ValueError(
             "logits and rewards must be finite, save that an action of logit -inf is left out, and "
