@@ -80,6 +80,9 @@ def _variance(ax: Axes, bandits: list[dict[str, Any]], own: dict[str, Any]) -> N
         if name in bandits[0]:
             ratios = [row[name] / row[unit] for row in bandits]
             ax.plot(ratios, range(len(bandits)), **look)
+    above_zero = [(i, row) for i, row in enumerate(bandits) if row["floor"] > 1e-12 * row[unit]]
+    floors = [row["floor"] / row[unit] for _, row in above_zero]
+    ax.plot(floors, [i for i, _ in above_zero], "|", color=style.GRAY, label="floor", markersize=9)
     ax.axvline(1.0, color=style.GRAY, linewidth=0.8, zorder=0)
     style.log_axis(ax, "x", base=2)
     ax.set_yticks(range(len(bandits)), [row["name"] for row in bandits])
@@ -92,7 +95,7 @@ def _legend_above(ax: Axes) -> None:
     ax.legend(
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
-        ncols=4,
+        ncols=5,
         columnspacing=0.8,
         handlelength=0.8,
         borderaxespad=0.1,

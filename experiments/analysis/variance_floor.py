@@ -247,10 +247,7 @@ def _where_variance_lives(dataset: xr.Dataset) -> Finding:
         NAME,
         "where_variance_lives",
         "At large K hardly any variance is left where EI wastes it, so that both learn alike there",
-        [
-            comparisons.exact(f"at K = {int(k)}", float(shares.sel(k=k)))
-            for k in shares.k.values
-        ],
+        [comparisons.exact(f"at K = {int(k)}", float(shares.sel(k=k))) for k in shares.k.values],
         f"floor at p = {float(likely.success_prob):g} over floor at "
         f"p = {float(rare.success_prob):g}, {_setting(dataset)}",
         "; ".join(
