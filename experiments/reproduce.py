@@ -24,6 +24,7 @@ MODULE = "experiments.reproduce"
 FIGURES: tuple[str, ...] = (
     "estimation_error",
     "gradient_variance",
+    "variance_floor",
     "variance_map",
     "variance_learning",
     "bandit_learning",

@@ -53,7 +53,8 @@ def draw(dataset: xr.Dataset) -> Drawing:
     """Rows: against p for several K; continuous rewards; the floor itself and many arms."""
     ks = _shown_ks(dataset)
     families = [str(name) for name in dataset.reward_family.values]
-    places = [(int(k), float(p)) for k in dataset.k_of_size.values for p in _probs(dataset)]
+    probs = dataset.prob_of_size.values[::-1]
+    places = [(int(k), float(p)) for p in probs for k in dataset.k_of_size.values]
     places = places[: NUM_COLUMNS - 1]
     rows = [len(ks), len(families), 1 + len(places)]
     figure, axes = style.grid_of_panels(len(rows), max(rows), panel_height=1.55)
@@ -83,10 +84,6 @@ def _shown_ks(dataset: xr.Dataset) -> list[int]:
     ks = [int(k) for k in dataset.k.values if k > 1]
     chosen = np.linspace(0, len(ks) - 1, min(NUM_COLUMNS, len(ks))).round().astype(int)
     return [ks[place] for place in dict.fromkeys(chosen)]
-
-
-def _probs(dataset: xr.Dataset) -> np.ndarray:
-    return dataset.prob_of_size.values[::-1]
 
 
 def _draw_by_prob(ax: Axes, dataset: xr.Dataset, k: int) -> None:
@@ -142,9 +139,12 @@ def _draw_floor(ax: Axes, floor: xr.DataArray) -> None:
 def findings(dataset: xr.Dataset) -> list[Finding]:
     """How close MaxPO comes, two theorems, where the two cross, and where variance lives."""
     names = labels.estimators(dataset)
-    found = [_continuous(dataset, "maxpo")] if "maxpo" in names else []
-    found += [_continuous(dataset, name) for name in labels.added(names)]
-    found = [finding for finding in found if finding is not None]
+    known = dataset.ratio_by_k.notnull().any(["reward_family", "k_of_continuous"])
+    found = [
+        _continuous(dataset, name)
+        for name in ("maxpo", *labels.added(names))
+        if name in names and known.sel(estimator=name)
+    ]
     if "ei" in names:
         found.append(_ei_pays(dataset))
     if "maxpo" in names:
@@ -158,11 +158,9 @@ def _setting(dataset: xr.Dataset) -> str:
     return f"B = {stored_config(dataset).run.group_size}"
 
 
-def _continuous(dataset: xr.Dataset, name: str) -> Finding | None:
+def _continuous(dataset: xr.Dataset, name: str) -> Finding:
     """The worst K of each family of continuous rewards."""
     ratios = dataset.ratio_by_k.sel(estimator=name)
-    if not bool(ratios.notnull().any()):
-        return None
     worst = ratios.max("k_of_continuous")
     text = f"{float(ratios.min()):.2f} to {float(ratios.max()):.2f} times the floor"
     if "ei" in dataset.estimator and name != "ei":

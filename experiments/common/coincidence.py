@@ -63,11 +63,13 @@ def note(axes: Sequence[Axes], panels: Sequence[Curves]) -> bool:
 
     Args:
       axes: the panels.
-      panels: the curves of each, in the order in which they are to be named.
+      panels: the curves of each, in the order in which they are to be named; those without a
+        marker cannot be.
     """
     noted = []
     for ax, curves in zip(axes, panels, strict=True):
-        groups = in_every_panel([curves], list(curves))
+        named = [label for label, curve in curves.items() if curve.get_marker() != "None"]
+        groups = in_every_panel([curves], named)
         equations = [_equation([curves[one] for one in group]) for group in groups if group[1:]]
         if equations:
             _set_above(ax, equations)
