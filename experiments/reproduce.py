@@ -27,6 +27,7 @@ FIGURES: tuple[str, ...] = (
     "variance_floor",
     "variance_map",
     "variance_learning",
+    "order_statistics",
     "bandit_learning",
     "adam_variance",
     "k_sensitivity",
