@@ -17,7 +17,7 @@ class SubsetProbability(Protocol):
     def __call__(
         self, size: Scalars, total: Scalars, count: Scalars, hits: Scalars | None = None
     ) -> Scalars:
-        """Probability that `hits` of `count` out of `total` items, all by default, are in `size`."""
+        """Probability that `hits` (all by default) of `count` out of `total` are in `size`."""
 
 
 def subset_probability(
