@@ -36,7 +36,7 @@ from maxpo_jax.estimators.off_policy import (
     off_policy_max_at_k_first_order,
     off_policy_max_at_k_leave_one_out,
 )
-from maxpo_jax.estimators.order_statistic import (
+from maxpo_jax.estimators.order_statistics import (
     median_at_k,
     min_at_k,
     order_statistic,
