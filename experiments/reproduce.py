@@ -24,7 +24,9 @@ MODULE = "experiments.reproduce"
 FIGURES: tuple[str, ...] = (
     "estimation_error",
     "gradient_variance",
+    "variance_floor",
     "variance_map",
+    "variance_learning",
     "bandit_learning",
     "adam_variance",
     "k_sensitivity",
