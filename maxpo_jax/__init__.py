@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from maxpo_jax import bandits, estimators, exact, mazes, objectives
+from maxpo_jax import bandits, coefficients, estimators, exact, mazes, objectives
 from maxpo_jax.estimators import (
     canonical,
     ei,
@@ -18,6 +18,7 @@ from maxpo_jax.estimators import (
 __all__ = [
     "bandits",
     "canonical",
+    "coefficients",
     "ei",
     "estimators",
     "exact",

@@ -4,7 +4,15 @@ Beside them the least variance that an unbiased estimator could have, there and 
 actions.
 """
 
-from maxpo_jax.bandits.exact import MAX_GROUPS, Moments, bias, gradient, moments, variance
+from maxpo_jax.bandits.exact import (
+    MAX_GROUPS,
+    Moments,
+    bias,
+    gradient,
+    moments,
+    order_statistic_gradient,
+    variance,
+)
 from maxpo_jax.bandits.orthogonal import variance_floor_orthogonal, variance_orthogonal
 from maxpo_jax.bandits.variance_floor import best_baseline, variance_floor
 
@@ -15,6 +23,7 @@ __all__ = [
     "bias",
     "gradient",
     "moments",
+    "order_statistic_gradient",
     "variance",
     "variance_floor",
     "variance_floor_orthogonal",

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maxpo_jax.bandits import multisets
+from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.contract import Estimator as WrappedEstimator
 from maxpo_jax.estimators.wrapping import wrap
 
@@ -132,13 +133,59 @@ def gradient(logits: ArrayLike, rewards: ArrayLike, k: float) -> np.ndarray:
       >>> gradient(np.zeros(2), np.array([0.0, 1.0]), k=2).tolist()
       [-0.25, 0.25]
     """
+    return _gradient_by_spacings(logits, rewards, lambda at_most: k * at_most ** (k - 1))
+
+
+def order_statistic_gradient(
+    logits: ArrayLike, rewards: ArrayLike, coefficients: ArrayLike
+) -> np.ndarray:
+    r"""Exact gradient in the logits of J_c = E[sum_m c_m R_(m:K)] on a softmax bandit.
+
+    With rewards sorted, spacings d_m, and F_m the probability of the m lowest, a reward above
+    spacing m in place of one below gains d_m times the coefficient of its rank among K - 1 others,
+
+        dJ/dpi_a = K sum_{m < rank of a} d_m E[c_(1+S_m)],    S_m ~ Binomial(K - 1, F_m),
+
+    up to a constant, a Bernstein polynomial in F_m that is computed by means of means.
+
+    Args:
+      logits: [n] finite logits of the policy.
+      rewards: [n] finite reward of each action; ties are fine.
+      coefficients: [K] c, for the smallest of K rewards first; finite. See
+        `maxpo_jax.coefficients`.
+
+    Returns:
+      [n] float64 NumPy.
+
+    Raises:
+      ValueError: coefficients that are empty, not finite or not one-dimensional.
+
+    Example:
+      >>> order_statistic_gradient(np.zeros(2), np.array([0.0, 1.0]), [1.0, 0.0]).tolist()
+      [-0.25, 0.25]
+    """
+    known = np.array(checks.coefficients_tuple("order_statistic_gradient", coefficients))
+
+    def slope(at_most: np.ndarray) -> np.ndarray:
+        means = np.repeat(known[:, None], len(at_most), axis=1)
+        while len(means) > 1:
+            means = (1 - at_most) * means[:-1] + at_most * means[1:]
+        return len(known) * means[0]
+
+    return _gradient_by_spacings(logits, rewards, slope)
+
+
+def _gradient_by_spacings(
+    logits: ArrayLike, rewards: ArrayLike, slope: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The gradient, from what a spacing is worth to an action above it at F_m [n - 1]."""
     logits, rewards = _check_bandit(logits, rewards)
     probs = np.exp(_log_softmax(logits))
     order = np.argsort(rewards)
     at_most = np.cumsum(probs[order])[:-1]
-    slopes = k * np.diff(rewards[order]) * at_most ** (k - 1)
+    slopes = np.diff(rewards[order]) * slope(at_most)
     value = np.empty_like(probs)
-    # Measured from the best reward down, the sum has only positive terms and never cancels.
+    # Measured from the best reward down: for max@K all terms are positive, and nothing cancels.
     value[order] = -np.append(np.cumsum(slopes[::-1])[::-1], 0.0)
     return probs * (value - probs @ value)
 
