@@ -1,4 +1,4 @@
-"""Learners that are trained for the worst, the middle or the best of K tries, and where they end."""
+"""Learners that are trained for the worst, the middle or the best of K tries: where they end."""
 
 from collections.abc import Mapping
 
@@ -15,13 +15,22 @@ from experiments.analysis.learning_curves import INSTANCES, check_tuning, how_tu
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
+from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
 NAME = "order_statistics"
-STATISTICS = {"min_at_k": "min", "median_at_k": "median", "top_two_at_k": "top 2", "maxpo": "max"}
+STATISTICS = {
+    "min_at_k": "min",
+    "median_at_k": "median",
+    "rloo": "mean",
+    "top_two_at_k": "top 2",
+    "maxpo": "max",
+}
 """The statistic of K tries that a learner is trained for, by its estimator."""
 WORLDS = {"ladder": ("reward", "reward_distribution"), "maze": ("return", "return_distribution")}
+PLACES = {"ladder": "On the ladder", "maze": "In the maze"}
 COLORS = "cividis"
+RAREST = 1e-4  # chance at which the axis of a distribution ends
 LONG_NAMES = {
     "ladder_distribution": "exact probability of each reward of the trained policy",
     "maze_distribution": "exact probability of each return of the trained policy",
@@ -34,7 +43,7 @@ LONG_NAMES = {
 
 def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Where each learner ends, [estimator, seed, ...], at the rate tuned for its own statistic."""
-    variables = {}
+    variables: dict[str, xr.DataArray] = {}
     for world, (outcome, name) in WORLDS.items():
         runs = grids[world]
         fixed = [dim for dim in ("num_updates", "updates_per_record") if dim in runs.dims]
@@ -52,37 +61,41 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
 
 def _values(distribution: xr.DataArray, outcome: str, k: int) -> xr.DataArray:
     """Exact value [..., statistic] of each statistic of K outcomes of a distribution."""
-    from maxpo_jax import coefficients, objectives  # JAX comes with them
+    import jax
+
+    from maxpo_jax import coefficients, objectives
 
     vectors = {
         "min": coefficients.min_at_k(k),
         "median": coefficients.median_at_k(k),
+        "mean": coefficients.top_m_at_k(k, k),
         "top 2": coefficients.top_m_at_k(k, 2),
         "max": coefficients.max_at_k(k),
     }
     outcomes = distribution[outcome].values.astype(np.float32)
     probs = distribution.transpose(..., outcome)
-    values = [
-        probs.isel({outcome: 0}, drop=True).copy(
-            data=np.asarray(objectives.order_statistic(outcomes, probs.values, vector))
+    values = []
+    for vector in vectors.values():
+        of_policies = jax.vmap(lambda p, c=vector: objectives.order_statistic(outcomes, p, c))
+        found = of_policies(probs.values.reshape(-1, len(outcomes)))
+        values.append(
+            probs.isel({outcome: 0}, drop=True).copy(
+                data=np.asarray(found).reshape(probs.shape[:-1])
+            )
         )
-        for vector in vectors.values()
-    ]
     return xr.concat(values, dim="statistic").assign_coords(statistic=list(vectors))
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
-    """A row a world: the distribution that each learner ends at, and the value of every statistic."""
-    figure, axes = style.grid_of_panels(
-        len(WORLDS), 2, panel_height=2.0, width_ratios=(1.5, 1.0)
-    )
+    """A row a world: the distribution that each learner ends at, and what each statistic is."""
+    figure, axes = style.grid_of_panels(len(WORLDS), 2, panel_height=2.0, width_ratios=(1.5, 1.0))
     k = stored_config(dataset).run.k
     for (left, right), (world, (outcome, _)) in zip(axes, WORLDS.items(), strict=True):
         names = labels.defined(dataset[f"{world}_value"])
         _draw_distributions(left, dataset[f"{world}_distribution"].sel(estimator=names), outcome)
         _draw_values(right, dataset[f"{world}_value"].sel(estimator=names))
         style.panel_title(left, f"{world}: {outcome}s of the trained policy")
-        style.panel_title(right, f"{world}: of {k} tries")
+        style.panel_title(right, f"{world}: values of {k} tries")
     style.shared_legend(figure, axes[:, :1])
     return figure
 
@@ -92,12 +105,14 @@ def _draw_distributions(ax: Axes, distribution: xr.DataArray, outcome: str) -> N
     for name in labels.estimators(distribution):
         points = distribution.sel(estimator=name).transpose("seed", outcome).values
         above = np.flip(np.cumsum(np.flip(points, axis=1), axis=1), axis=1)
-        interval = comparisons.interval_of(lambda seeds, a=above: a[seeds].mean(axis=1), len(above))
+        interval = bootstrap_interval(above, axis=0, statistic=np.mean)
         style.curve_with_interval(ax, x, above.mean(axis=0), interval.low, interval.high, name)
     if np.ptp(x) > 20:
         ax.set_xscale("symlog", linthresh=1)
     style.log_axis(ax, "y")
-    ax.set_ylim(bottom=1e-4)
+    ax.set_ylim(bottom=RAREST)
+    likely = distribution.mean("seed").max("estimator").values > RAREST
+    ax.set_xlim(right=x[min(np.flatnonzero(likely).max() + 1, len(x) - 1)])
     ax.set_xlabel(outcome)
     ax.set_ylabel(f"chance of at least this {outcome}")
 
@@ -157,9 +172,7 @@ def _own_is_best(values: xr.DataArray, learners: list[str], world: str, k: int) 
     return Finding(
         NAME,
         f"own_is_best_{world}",
-        f"On the {world} each learner ends with the largest value of its own statistic"
-        if world == "ladder"
-        else f"In the {world} each learner ends with the largest value of its own statistic",
+        f"{PLACES[world]} each learner ends with the largest value of its own statistic",
         effects,
         "value of the own statistic, minus that of the best other learner",
     )
@@ -193,11 +206,10 @@ def _risk(dataset: xr.Dataset, world: str) -> Finding:
         )
         for name in names
     ]
-    where = "On the ladder" if world == "ladder" else "In the maze"
     return Finding(
         NAME,
         f"risk_{world}",
-        f"{where} the better the tries that count, the more risk a learner takes",
+        f"{PLACES[world]} the better the tries that count, the more risk a learner takes",
         effects,
         f"standard deviation of one {outcome} of the trained policy",
         "; ".join(f"{effect.estimate:.2g} {effect.where}" for effect in effects),

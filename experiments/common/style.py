@@ -112,6 +112,9 @@ ESTIMATORS = {
     "pass_at_k_training_analytic": EstimatorStyle("Pass@k Training (analytic)", SKY, "X"),
     "maxrl": EstimatorStyle("MaxRL", YELLOW, "H"),
     "bon_mean": EstimatorStyle("BoN mean", ORANGE, "8", "--"),
+    "min_at_k": EstimatorStyle("min@$K$", SKY, "3", "--"),
+    "median_at_k": EstimatorStyle("median@$K$", GREEN, "4", "--"),
+    "top_two_at_k": EstimatorStyle("top-2@$K$", ORANGE, "+", "--"),
     "tang_leave_one_out": EstimatorStyle("Tang LOO", GREEN, "1", "--"),
 }
 
