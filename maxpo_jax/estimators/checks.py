@@ -143,7 +143,11 @@ def check_k(
 
 
 def check_values(
-    name: str, rewards: jax.Array, where: jax.Array | None, k: int | jax.Array, k_range: KRange
+    name: str,
+    rewards: jax.Array | np.ndarray,
+    where: jax.Array | None,
+    k: int | jax.Array,
+    k_range: KRange,
 ) -> None:
     """Refuse what only a look at the numbers can show; does nothing for traced arrays.
 
@@ -172,7 +176,7 @@ def check_values(
             )
 
 
-def check_binary(name: str, rewards: jax.Array, where: jax.Array | None) -> None:
+def check_binary(name: str, rewards: jax.Array | np.ndarray, where: jax.Array | None) -> None:
     """Refuse rewards other than 0 and 1; does nothing for traced arrays.
 
     Raises:

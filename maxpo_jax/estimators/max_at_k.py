@@ -38,9 +38,10 @@ def expected_improvement(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbabilit
     return RankWeights(rise=P(m, B - 1, K - 1), floor=-nobody_to_beat, anchor=anchor)
 
 
-def _improvement_over_two_left_out(
+def improvement_over_two_left_out(
     m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability
 ) -> RankWeights:
+    """Weights of EI_i less the leave-two-out baseline."""
     return RankWeights(B / (B - 1) * P(m - 1, B - 2, K - 1), floor=0.0 * m).centered(m, B)
 
 
@@ -93,7 +94,7 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     which that is true and whose advantages sum to zero in every group. (With draws of its own
     `pass_at_k_training_full` does both as well, up to a constant factor, and more noisily.)
     """
-    return weighted_advantages(_improvement_over_two_left_out, rewards, k, where)
+    return weighted_advantages(improvement_over_two_left_out, rewards, k, where)
 
 
 @register(

@@ -248,6 +248,12 @@ class Adapter:
             raise ValueError(f"one group in, {list(result.shape)} out")
         return result[0] if wrapped else result
 
+    def makes_jax_arrays(self, group: np.ndarray, k: int) -> bool:
+        """Whether the function leaves NumPy where it is given a group [B] of NumPy's."""
+        given = np.array(group[None] if self.as_batch else group)
+        result = self.function(given.tolist() if self.language == "python" else given, k)
+        return any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(result))
+
     def _given(self, values: Any, copy: bool) -> Any:
         if self.language in ("jax", "eager jax"):
             return jnp.asarray(values)
@@ -431,7 +437,7 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Wrapped:
+class Wrapped:
     """An adapted function of many groups; called as `under_contract` does.
 
     Attributes:
@@ -465,6 +471,18 @@ class _Wrapped:
                 )
             return self._trace(rewards, k, where, keys)
         return self._call_host(rewards, k, where, keys)
+
+    def in_numpy(self, groups: np.ndarray, k: int) -> np.ndarray | None:
+        """Advantages [G, B] of NumPy's rewards as they are, or None if the function needs JAX.
+
+        A function that is traced gives the same on either kind of array, or it would not be.
+        """
+        if self.adapter.language == "eager jax" or self.adapter.makes_jax_arrays(groups[0], k):
+            return None
+        language: Language = "python" if self.adapter.language == "python" else "numpy"
+        adapter = dataclasses.replace(self.adapter, language=language)
+        ks = np.full(len(groups), k)
+        return dataclasses.replace(self, adapter=adapter)._loop(groups, ks, None, None)
 
     def _trace(
         self, rewards: jax.Array, k: Any, where: jax.Array | None, keys: jax.Array | None
@@ -527,11 +545,11 @@ def _keys(key: jax.Array, leading: tuple[int, ...]) -> jax.Array:
     return jax.random.split(key, leading) if leading else key
 
 
-def _fastest(adapter: Adapter, trial: Trial) -> _Wrapped:
+def _fastest(adapter: Adapter, trial: Trial) -> Wrapped:
     """The fastest way that gives what one call for each group gives."""
     if adapter.language == "jax":
         for traced_k in (True, False) if adapter.traced_k else (False,):
-            traced = _Wrapped(adapter, traced=True, traced_k=traced_k)
+            traced = Wrapped(adapter, traced=True, traced_k=traced_k)
             if _agrees(functools.partial(_compute_traced, traced), trial, adapter.randomized):
                 return traced
         # `vmap` changes it: on the host it is called as it is.
@@ -539,10 +557,10 @@ def _fastest(adapter: Adapter, trial: Trial) -> _Wrapped:
         adapter, trial = adapt(adapter.function, calls, trial.reward_type, languages=_UNTRACED)
     takes_batches = not adapter.randomized and (adapter.as_batch or adapter.language != "python")
     batched = takes_batches and _agrees(adapter, trial, False)
-    return _Wrapped(adapter, batched=batched)
+    return Wrapped(adapter, batched=batched)
 
 
-def _compute_traced(wrapped: _Wrapped, groups: np.ndarray, k: int) -> jax.Array:
+def _compute_traced(wrapped: Wrapped, groups: np.ndarray, k: int) -> jax.Array:
     static = () if wrapped.traced_k else (1,)
     key = jax.random.key(0) if wrapped.adapter.randomized else None
     program = jax.jit(lambda rewards, k: wrapped(rewards, k, key=key), static_argnums=static)
