@@ -112,10 +112,16 @@ def integer_k(name: str, k: Any) -> int | jax.Array:
     if is_traced(k):
         if k.shape != () or not jnp.issubdtype(k.dtype, jnp.integer):
             raise ValueError(
-                f"{name}: a traced k must be an integer scalar, got {k.dtype}{list(k.shape)}."
+                f"{name}: a traced k must be an integer scalar, got {k.dtype}{list(k.shape)}; "
+                "for groups with a k of their own use jax.vmap over rewards and k."
             )
         # A narrow type cannot hold the group sizes that K is compared with.
         return k if k.dtype.itemsize == 8 else k.astype(jnp.int32)
+    if np.ndim(k) > 0:
+        raise ValueError(
+            f"{name}: k must be one integer, got shape {list(np.shape(k))}; for groups with a k of "
+            "their own use jax.vmap over rewards and k."
+        )
     try:
         if isinstance(k, (bool, np.bool_)):
             raise TypeError

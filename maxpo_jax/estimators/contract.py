@@ -108,7 +108,8 @@ class Estimator:
         Args:
           rewards: [..., B] rewards of the samples of each group.
           k: K; a Python int, or a traced integer scalar where `traced_k`.
-          where: [..., B] boolean, valid samples.
+          where: [..., B] boolean, valid samples; B is their number, also in K/B. See
+            `maxpo_jax.grouped` for groups that may have too few.
           key: typed key of the draws; anybody may be given one, and those who draw nothing leave
             it unused.
 
@@ -270,7 +271,7 @@ def alias(
       >>> estimators.unregister("best_of_two")
     """
     _refuse_taken(name)
-    original = next((entry for entry in _ESTIMATORS.values() if entry.function is of), None)
+    original = registered(of)
     if original is None:
         raise ValueError(f"{name}: it can be an alias of a registered estimator only, got {of!r}.")
     entry = dataclasses.replace(
@@ -394,6 +395,23 @@ def get(name: str) -> Estimator:
     near = difflib.get_close_matches(str(name), _ESTIMATORS, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "none is similar;"
     raise ValueError(f"unknown estimator {name!r}: {hint} Registered are {', '.join(names())}.")
+
+
+def registered(function: Any) -> Estimator | None:
+    """The registered estimator whose function this is, or None.
+
+    Args:
+      function: anything.
+
+    Returns:
+      The estimator.
+
+    Example:
+      >>> from maxpo_jax import estimators
+      >>> registered(estimators.maxpo).name
+      'maxpo'
+    """
+    return next((entry for entry in _ESTIMATORS.values() if entry.function is function), None)
 
 
 def under_contract(

@@ -72,7 +72,9 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     Args:
       rewards: [..., B] rewards of the samples of each group.
       k: K of max@K, 1 <= k <= B - 1; a Python int, or a traced integer scalar.
-      where: [..., B] boolean, valid samples; a group's B is the number of its valid samples.
+      where: [..., B] boolean, valid samples; a group's B is the number of its valid samples, in
+        the K/B of its gradient as well. Groups with too few of them for k are an error, and NaN
+        inside jit: `maxpo_jax.grouped` leaves them out, and gives the K/B of every sample.
 
     Returns:
       [..., B] advantages in the dtype of the rewards (float32 for integers); 0 at masked samples.

@@ -19,7 +19,7 @@ import numpy as np
 
 from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.checks import KRange
-from maxpo_jax.estimators.contract import Estimator, get, under_contract
+from maxpo_jax.estimators.contract import Estimator, get, registered, under_contract
 
 Language = Literal["jax", "numpy", "eager jax", "python"]
 RewardType = Literal["real", "binary"]
@@ -67,7 +67,7 @@ def wrap(
     Args:
       function: `f(rewards, k)`, of one group [B] or of batches; a parameter called `key`, or a
         third one without a default, makes it a randomized one, and one called `where` takes masks.
-        A registered name or an `Estimator` is handed back as it is.
+        An `Estimator` is handed back as it is, and so is that of a registered name or function.
       name: what to call it; its own name by default.
       group_size: B of the groups on which it is tried; by default several.
       k: K on which it is tried; by default several.
@@ -93,6 +93,8 @@ def wrap(
         return get(function)
     if isinstance(function, Estimator):
         return function
+    if (entry := registered(function)) is not None:
+        return entry
     calls = [(group_size or size, k or count) for size, count in _FIRST_CALLS]
     calls = [call for call in dict.fromkeys(calls) if call[1] <= call[0]] or calls[:1]
     adapter, trial = adapt(function, calls, reward_type)
