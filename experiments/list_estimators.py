@@ -4,7 +4,7 @@
 "nothing" where no constant c makes it so. `shift` and `scale`: whether adding a constant changes
 nothing and scaling the rewards scales the advantages ("-" for 0/1 rewards). The tests hold each of
 these to exact enumeration. `rspo = ei`: an alias, the same function under a name, a source and a
-range of K of its own.
+range of K of its own. "ratios": for samples of an older policy.
 """
 
 import sys
@@ -43,7 +43,8 @@ def row(entry: Estimator) -> tuple[str, ...]:
         _mark(entry.shift_invariant) if real else "-",
         _mark(entry.scale_equivariant) if real else "-",
         entry.k_range.text.removesuffix(" with B >= 2"),
-        ("real" if real else "0/1") + (", draws" if entry.randomized else ""),
+        ("real" if real else "0/1")
+        + (", draws" if entry.randomized else ", ratios" if entry.off_policy else ""),
         f"{entry.citation}: {entry.equation}",
     )
 
@@ -59,7 +60,8 @@ def constant(entry: Estimator) -> str:
 
 def table(markdown: bool) -> str:
     """The facts of all registered estimators, one line each."""
-    rows = [row(estimators.get(name)) for name in estimators.names()]
+    names = (*estimators.names(), *estimators.names(off_policy=True))
+    rows = [row(estimators.get(name)) for name in names]
     if markdown:
         rows = [(f"`{name.replace(' = ', '` = `')}`", *facts) for name, *facts in rows]
         lines = [HEAD, ("---",) * len(HEAD), *rows]

@@ -55,7 +55,7 @@ def grouped(
 
     Args:
       estimator: a registered name, an `Estimator`, or a function `f(rewards, k)`, which is tried
-        out first (see `estimators.wrap`). Not one that draws random numbers.
+        out first (see `estimators.wrap`). Not one that draws random numbers or needs ratios.
       num_groups: G of the traced form; group ids are then integers 0..G-1.
       max_group_size: the largest number of samples that a group may have in the traced form.
       small_groups: what becomes of a group with too few samples: "zero", or "ei" for `ei` where
@@ -66,7 +66,7 @@ def grouped(
       `HostGroups` and `TracedGroups`. Equal calls give equal functions, which share programs.
 
     Raises:
-      ValueError: an unknown name, an estimator with draws, one of `num_groups` and
+      ValueError: an unknown name, an estimator with draws or ratios, one of `num_groups` and
         `max_group_size` without the other, or "ei" where it would mix two targets.
 
     Example:
@@ -89,6 +89,11 @@ def grouped(
         raise ValueError(
             f"grouped: {entry.name} draws random numbers, and grouped takes no key: use a "
             "deterministic estimator such as 'maxpo', or pack the groups and call it yourself."
+        )
+    if entry.off_policy:
+        raise ValueError(
+            f"grouped: {entry.name} needs the ratios of its samples, and grouped takes none: pack "
+            "the groups and call it yourself, with where= for those that are smaller."
         )
     if small_groups not in ("zero", "ei"):
         raise ValueError(f"grouped: small_groups must be 'zero' or 'ei', got {small_groups!r}.")

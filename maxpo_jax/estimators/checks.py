@@ -103,6 +103,42 @@ def mask_array(name: str, where: ArrayLike | None, rewards: jax.Array) -> jax.Ar
     return where
 
 
+def ratios_array(
+    name: str, ratios: ArrayLike | None, rewards: jax.Array, where: jax.Array | None
+) -> jax.Array:
+    """Ratios pi / pi_old of the probabilities of the samples as a floating-point array [..., B].
+
+    Raises:
+      ValueError: none, or of another shape than the rewards; outside jit, ratios of valid samples
+        that are negative or not finite.
+    """
+    if ratios is None:
+        raise ValueError(
+            f"{name}: samples of an older policy come with their ratios: pass ratios="
+            "exp(log pi - log pi_old), one for each reward; for samples of the current policy use "
+            "'maxpo' or 'ei'."
+        )
+    ratios = jnp.asarray(ratios)
+    if not jnp.issubdtype(ratios.dtype, jnp.floating):
+        ratios = ratios.astype(jnp.float32)
+    if ratios.shape != rewards.shape:
+        raise ValueError(
+            f"{name}: ratios must have the shape of the rewards {rewards.shape}, one for each "
+            f"sample, got {ratios.shape}."
+        )
+    if not is_traced(ratios, where):
+        wrong = ~(np.isfinite(ratios) & (np.asarray(ratios) >= 0))
+        if where is not None:
+            wrong &= np.asarray(where)
+        if wrong.any():
+            raise ValueError(
+                f"{name}: ratios must be finite and not negative, which they are not at index "
+                f"{np.argwhere(wrong)[0].tolist()}; they are exp(log pi - log pi_old), not its "
+                "logarithm."
+            )
+    return ratios
+
+
 def integer_k(name: str, k: Any) -> int | jax.Array:
     """K as a Python int where its value is known, else as the traced integer scalar it is.
 

@@ -75,12 +75,14 @@ def numpy_form(estimator: Estimator) -> NumPyForm | None:
       >>> numpy_form(estimators.wrap(lambda rewards, k: jnp.sort(rewards))) is None
       True
     """
+    if estimator.randomized or estimator.off_policy:
+        return None
     formula = inspect.unwrap(estimator.function)
     form = formula.in_numpy if isinstance(formula, Wrapped) else formula
     group = np.arange(TRIAL_SIZE, dtype=np.float64)[None] % 2
     group.setflags(write=False)  # what writes into its rewards is no formula
     for k in range(1, TRIAL_SIZE + 1):
-        if estimator.k_range.contains(k, TRIAL_SIZE) and not estimator.randomized:
+        if estimator.k_range.contains(k, TRIAL_SIZE):
             try:
                 result = form(group, k)
             except Exception:  # at this K, or at every one

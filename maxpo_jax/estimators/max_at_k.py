@@ -216,7 +216,7 @@ def expected_max_at_k(rewards: ArrayLike, k: Any, *, where: ArrayLike | None = N
     count = checks.integer_k(name, k)
     checks.check_k(name, count, UP_TO_GROUP_SIZE, values.shape[-1])
     checks.check_values(name, values, mask, count, UP_TO_GROUP_SIZE)
-    return on_own_groups(name, _expected_max_at_k, values, mask, count, keeps_samples=False)
+    return on_own_groups(name, _expected_max_at_k, values, (mask,), count, keeps_samples=False)
 
 
 def _expected_max_at_k(

@@ -152,12 +152,8 @@ def test_a_batch_without_groups_has_no_advantages(name):
 def test_other_estimates_of_a_batch_without_groups():
     rewards = jnp.zeros((3, 0, 4))
     assert maxpo_jax.expected_max_at_k(rewards, 2).shape == (3, 0)
-    for function in (
-        estimators.off_policy_max_at_k,
-        estimators.off_policy_max_at_k_leave_one_out,
-        estimators.off_policy_max_at_k_first_order,
-    ):
-        assert function(rewards, rewards, 2).shape == (3, 0, 4)
+    for name in estimators.names(off_policy=True):
+        assert estimators.get(name)(rewards, 2, ratios=rewards).shape == (3, 0, 4)
 
 
 def test_a_randomized_estimator_asks_for_a_key():
