@@ -182,7 +182,9 @@ def register(
 
     The decorated function holds the mathematics alone: it may rely on floating-point rewards of
     at least single precision that carry no gradient, and on masked samples holding the largest
-    valid reward of their group. Checks, casts and masking are done here, the same for all.
+    valid reward of their group. Checks, casts and masking are done here, the same for all. One that
+    means the same on arrays of NumPy (see `group_statistics.array_namespace`) computes there too,
+    for `maxpo_jax.grouped`.
 
     Args:
       name: the name to register under.
