@@ -3,6 +3,8 @@
 
 # Left empty, the first of python3, python3.13, python3.12 and python3.11 that is new enough is used.
 PYTHON ?=
+# Another JAX than the one of constraints.txt, for checks on the oldest that is supported.
+JAX ?=
 MODE ?= full
 ONLY ?=
 OUT_DIR ?=
@@ -92,5 +94,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	"$$python" -m venv --clear .venv
 	@PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	  $(VENV_PYTHON) -m pip install -qq --no-input --requirement constraints.txt
+	@if [ -n '$(JAX)' ]; then PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	  $(VENV_PYTHON) -m pip install -qq --no-input 'jax==$(JAX)' 'jaxlib==$(JAX)'; fi
 	@mkdir -p .cache/matplotlib
 	@touch $@

@@ -28,7 +28,7 @@ def get_config(mode: str = "full") -> ConfigDict:
 
     axes: dict[str, Any] = {
         "estimator": ("maxpo", "ei", "pkpo_s", "rloo", "grpo"),
-        "learning_rate": (0.003, 0.01, 0.03, 0.1),
+        "learning_rate": "log:1e-4:1e0:9",
         "seed": "0:64",
     }
     if mode == "smoke":

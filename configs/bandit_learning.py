@@ -34,7 +34,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     )
     common: dict[str, Any] = {
         "instance": ("needle", "rare_success", "ladder"),
-        "learning_rate": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+        "learning_rate": "log:1e-3:1e2:11",
         "seed": "0:64",
     }
     if mode == "smoke":

@@ -37,7 +37,7 @@ def get_config(mode: str = "full") -> ConfigDict:
             "pass_at_k_training_analytic",
         ),
     }
-    seed = "0:24"  # independent sequences of draws
+    seed = "0:48"  # independent sequences of draws
     if mode == "smoke":
         common = {"reward_family": ("gaussian",), "estimator": ("maxpo", "grpo", "center_ei")}
         config.run.num_draws = 1000

@@ -27,7 +27,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     axes: dict[str, Any] = {
         "estimator": ("maxpo", "ei", "pkpo_s", "pkpo_sloo", "rloo", "grpo"),
         "k": (1, 2, 4, 8, 16, 31),
-        "learning_rate": (0.03, 0.1, 0.3, 1.0),
+        "learning_rate": "log:1e-4:1e2:13",
         "seed": "0:64",
     }
     if mode == "smoke":

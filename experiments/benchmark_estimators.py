@@ -223,7 +223,7 @@ def measure(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 FIGURE = Figure(
     name="benchmark_estimators",
-    question="How fast and how precise is MaxPO?",
+    question=analysis.QUESTION,
     grids={},
     summarize=measure,
     draw=analysis.draw,
@@ -234,7 +234,7 @@ FIGURE = Figure(
 
 
 def run(config: ConfigDict, out_dir: Path, command: str) -> update.Stored:
-    """Measure, and write the files of the figure and the tables."""
+    """Measure, and write the files of the figure and all numbers."""
     check_writable(out_dir)
     with locked(out_dir):
         stored = update.bring_up_to_date(
@@ -263,7 +263,7 @@ def _main(arguments: Sequence[str]) -> int:
     out_dir = Path(values.out_dir or {"full": "results", "smoke": "results/smoke"}[values.mode])
     command = command_line.recorded_command("experiments.benchmark_estimators", arguments)
     stored = run(config, out_dir, command)
-    print(findings.table(analysis.findings(stored.dataset)))
+    print(findings.text(analysis.findings(stored.dataset)))
     print(f"\n{FIGURE.name}: measured, in {out_dir / FIGURE.name}")
     return 0
 

@@ -8,19 +8,17 @@ import importlib
 import json
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments import list_estimators
 from experiments.common.configuration import PROJECT_ROOT
-from experiments.common.gallery import cell
+from experiments.common.gallery import cell, finding_cell
 from experiments.engine import measurement
 from experiments.reproduce import FIGURES
 
 REPORT_CARDS = ("maxpo", "center_ei")
-LONGEST_CELL = 160
 NOT_YET = "not computed yet"
 
 
@@ -35,24 +33,11 @@ def figure_table() -> str:
     for name in FIGURES:
         question = importlib.import_module(f"experiments.analysis.{name}").FIGURE.question
         link = f"[{name}](figures/README.md#{name})"
-        found = finding_cell(first[name]) if name in first else NOT_YET
+        found = NOT_YET
+        if name in first:
+            found = finding_cell(*(first[name][key] for key in ("sentence", "measured", "verdict")))
         rows.append(f"| {link} | {cell(question)} | {found} |")
     return "\n".join(rows)
-
-
-def finding_cell(finding: Mapping[str, Any]) -> str:
-    """A finding as a cell of a table: its verdict always, what was measured as far as it fits."""
-    holds = finding.get("holds")
-    verdict = "" if holds is None else " (holds)" if holds else " **(does not hold)**"
-    sentence, measured = finding["sentence"], finding.get("measured", "")
-    room = LONGEST_CELL - len(verdict)
-    text = sentence if len(sentence) <= room else textwrap.shorten(sentence, room, placeholder="…")
-    for part in re.split(r"(?<=;) ", measured):  # whole parts, or their numbers would mislead
-        longer = f"{text} {part}" if text != sentence else f"{text}: {part}"
-        if not part or len(cell(longer)) > room:
-            break
-        text = longer
-    return cell(text.rstrip(";")) + verdict
 
 
 def estimator_table() -> str:

@@ -10,6 +10,7 @@ from maxpo_jax.lazy import on_first_use
 if TYPE_CHECKING:
     from maxpo_jax import (
         bandits,
+        coefficients,
         estimators,
         exact,
         groups,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bandits",
     "canonical",
+    "coefficients",
     "ei",
     "estimators",
     "exact",

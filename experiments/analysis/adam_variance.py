@@ -1,6 +1,7 @@
 """Adam's own variance proxy during training, and the true variance: the paper's Figure 3."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -9,15 +10,17 @@ import xarray as xr
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
-from experiments.analysis.learning_curves import INSTANCE_LABELS, at_the_edge, check_tuning, tune
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
+from experiments.analysis.learning_curves import INSTANCE_LABELS, check_tuning, how_tuned, tune
 from experiments.common import style
 from experiments.common.configuration import stored_config
-from experiments.common.findings import Finding
+from experiments.common.findings import Effect, Finding
 from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
-NUM_RESAMPLES = 2000
+NAME = "adam_variance"
+FACTOR = 1.5  # between the proxy and the true variance, that counts as near
 LONG_NAMES = {
     "proxy": "sum over parameters of v_hat - m_hat^2 of Adam's state",
     "true_variance": "trace of the covariance of the gradient estimate at the same parameters",
@@ -36,31 +39,32 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
 
 
 class _Ratio(NamedTuple):
-    """Ratio of the mean proxy to the mean true variance over seeds, with its 95% interval."""
+    """A ratio with the ends of its interval."""
 
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
 
-def ratio_of_means(of_estimator: xr.Dataset) -> _Ratio:
-    """The ratio at every record; the mean of sampled variances is unbiased, their median is not.
+def ratio_of_means(first: xr.DataArray, second: xr.DataArray, num_effects: int = 1) -> _Ratio:
+    """Ratio of two means over seeds; the mean of sampled variances is unbiased, no median is.
 
-    Seeds are resampled, so that proxy and true variance of a run stay paired.
+    Seeds are resampled, so that what belongs to one run, or to the same seed, stays paired.
     """
-    proxy, true = (
-        of_estimator[name].transpose("seed", "update").values for name in ("proxy", "true_variance")
+    above, below = (
+        values.transpose("seed", ...).values.astype(np.float64) for values in (first, second)
     )
-    num_seeds = len(proxy)
-    rows = np.random.default_rng(0).integers(num_seeds, size=(NUM_RESAMPLES, num_seeds))
-    resampled = proxy[rows].mean(axis=1) / true[rows].mean(axis=1)
-    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
-    return _Ratio(proxy.mean(axis=0) / true.mean(axis=0), low, high)
+
+    def ratio(seeds: np.ndarray) -> np.ndarray:
+        return above[seeds].mean(axis=1) / below[seeds].mean(axis=1)
+
+    (value,) = ratio(np.arange(len(above))[None])
+    return _Ratio(value, *comparisons.interval_of(ratio, len(above), num_effects))
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
     """Proxy, true variance, and their ratio, against updates."""
-    figure, axes = style.grid_of_panels(1, 3, panel_width=2.4, panel_height=2.1, sharex=True)
+    figure, axes = style.grid_of_panels(1, 3, panel_height=2.0, sharex=True)
     axes[0, 1].sharey(axes[0, 0])
     updates = dataset["update"].values
     for name in labels.defined(dataset.proxy):
@@ -69,14 +73,11 @@ def draw(dataset: xr.Dataset) -> Drawing:
             values = of_estimator[measure].transpose("seed", "update").values
             interval = bootstrap_interval(values, axis=0, statistic=np.mean)
             mean = values.mean(axis=0)
-            style.curve_with_interval(
-                ax, updates, mean, interval.low, interval.high, name, markevery=4
-            )
-        style.curve_with_interval(
-            axes[0, 2], updates, *ratio_of_means(of_estimator), name, markevery=4
-        )
+            style.curve_with_interval(ax, updates, mean, interval.low, interval.high, name)
+        ratio = ratio_of_means(of_estimator.proxy, of_estimator.true_variance)
+        style.curve_with_interval(axes[0, 2], updates, *ratio, name)
     titles = (
-        r"proxy $\Sigma_j\, \hat v_j - \hat m_j^2$",
+        r"proxy $\Sigma_j\, (\hat v_j - \hat m_j^2)$",
         r"true $\mathrm{tr}\,\mathrm{Cov}(g)$",
         "proxy / true",
     )
@@ -92,24 +93,56 @@ def draw(dataset: xr.Dataset) -> Drawing:
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """How far the proxy is off at the end, and whether it ranks the estimators."""
-    found = []
+    """What the proxy says of MaxPO and EI, how far it is off, and how it ranks the estimators."""
     dataset = dataset.sel(estimator=labels.defined(dataset.proxy))
-    for name in labels.estimators(dataset):
-        ratio, low, high = (ends[-1] for ends in ratio_of_means(dataset.sel(estimator=name)))
-        found.append(
-            Finding(
-                "adam_variance",
-                f"{labels.short(name)} within a factor of 1.5",
-                f"{style.plain_label(name)}: the mean proxy is within a factor of 1.5 of the mean "
-                "true variance after training",
-                f"ratio {ratio:.3f}, 95% interval [{low:.3f}, {high:.3f}]",
-                bool(low > 1 / 1.5 and high < 1.5),
-            )
-        )
-    if dataset.sizes["estimator"] > 1:
+    names, last = labels.estimators(dataset), dataset.isel(update=-1)
+    rivals = [name for name in ("ei", *labels.added(names)) if name in names]
+    found = [_maxpo_below(last, rival) for rival in rivals if "maxpo" in names]
+    found.append(_tells_the_variance(last))
+    if len(names) > 1:
         found.append(_ranks(dataset))
     return found
+
+
+def _maxpo_below(last: xr.Dataset, rival: str) -> Finding:
+    """After training, each at the policy that it has come to."""
+    run, label = stored_config(last).run, style.plain_label(rival)
+    effects = []
+    for where, measure in (("in Adam's proxy", "proxy"), ("in truth", "true_variance")):
+        values = last[measure]
+        ours, theirs = (values.sel(estimator=name) for name in ("maxpo", rival))
+        value, low, high = map(float, ratio_of_means(ours, theirs, num_effects=2))
+        outcome = comparisons.is_positive(1 - high, 1 - low, comparisons.TIE)
+        effects.append(Effect(where, value, low, high, outcome))
+    return Finding(
+        NAME,
+        f"maxpo below {labels.short(rival)}",
+        f"After training the gradient of MaxPO varies less than that of {label}",
+        effects,
+        f"mean variance, MaxPO over {label}",
+        paper=paper.ADAM if rival == "ei" else "",
+        tested=f"{INSTANCE_LABELS[run.instance]} bandit, n = {run.num_actions}, "
+        f"B = {run.group_size}, K = {run.k}",
+    )
+
+
+def _tells_the_variance(last: xr.Dataset) -> Finding:
+    names = labels.estimators(last)
+    effects = []
+    for name in names:
+        of_name = last.sel(estimator=name)
+        ratio = ratio_of_means(of_name.proxy, of_name.true_variance, len(names))
+        value, low, high = map(float, ratio)
+        outcome = comparisons.within(math.log(low), math.log(high), 0.0, math.log(FACTOR))
+        effects.append(Effect(f"for {style.plain_label(name)}", value, low, high, outcome))
+    return Finding(
+        NAME,
+        "proxy within a factor",
+        f"The proxy is within a factor of {FACTOR} of the true variance after training",
+        effects,
+        "mean proxy over mean true variance",
+        "; ".join(f"{effect.estimate:.2f} {effect.where}" for effect in effects),
+    )
 
 
 def _ranks(dataset: xr.Dataset) -> Finding:
@@ -122,12 +155,15 @@ def _ranks(dataset: xr.Dataset) -> Finding:
     ]
     share = np.array(agree).mean(axis=0)
     return Finding(
-        "adam_variance",
+        NAME,
         "ranks_estimators",
-        "the proxy ranks every pair of estimators as the true variance does, after training",
-        f"{share[-1]:.0%} of the pairs after training, {share.min():.0%} to {share.max():.0%} "
-        "along the way (means over seeds)",
-        bool(share[-1] == 1),
+        "The proxy puts most pairs of estimators into their true order",
+        [
+            comparisons.exact("after training", share[-1]),
+            comparisons.exact("at the worst record", share.min()),
+        ],
+        "share of the pairs whose means over seeds the proxy ranks as the true variance does",
+        f"{share[-1]:.0%} of the pairs after training, at least {share.min():.0%} along the way",
     )
 
 
@@ -135,8 +171,7 @@ def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
     run, rates = config.run, config.grid.training.learning_rate
-    grid = ", ".join(f"{rate:g}" for rate in rates)
-    num_edge = at_the_edge(dataset.learning_rate.values, rates)
+    tuned = how_tuned(dataset.learning_rate.values, rates, config.num_tuning_seeds, f"J_{run.k}")
     return (
         "Adam's own moments as a measure of the variance of the gradient, while each estimator "
         f"trains on the {INSTANCE_LABELS[run.instance]} bandit with n = {run.num_actions} "
@@ -144,10 +179,8 @@ def caption(dataset: xr.Dataset) -> str:
         "m_hat^2, bias-corrected, from the state of the optimizer (decays 0.9 and 0.999). Middle: "
         f"trace of the covariance from {run.variance_groups} further gradient draws at the same "
         "parameters. Right: their ratio; at constant moments its expectation would be 18/19. "
-        f"Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap intervals. The "
-        f"learning rate of every estimator is chosen by the same grid ({grid}) for the largest "
-        f"J_K after training on {config.num_tuning_seeds} other seeds; {num_edge} choices lie on "
-        "the edge of the grid. Every estimator is measured along its own path."
+        f"Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap intervals. "
+        f"Learning rate of each estimator: {tuned}. Every estimator is measured along its own path."
     )
 
 

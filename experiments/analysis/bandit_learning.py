@@ -4,25 +4,30 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.analysis.learning_curves import (
     INSTANCE_LABELS,
-    at_the_edge,
+    INSTANCES,
+    OPTIMIZER_LABELS,
     check_tuning,
     draw_curve,
-    mean_with_interval,
+    how_tuned,
     tune,
 )
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
-from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
+NAME = "bandit_learning"
 ANNEALED = "+annealed"  # behind the name of the estimator
+RECORDS_AVERAGED = 5  # for a point of a curve of gradient norms
+SMALLEST_NORM = 1e-5  # that is drawn, over the largest of the panel
 MEASURES = {
     "max_at_1": "exact J_1 of the policy",
     "max_at_k": "exact J_K of the policy",
@@ -50,15 +55,15 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
 
 def draw(dataset: xr.Dataset) -> Drawing:
     """One row per instance: J_K, J_1, entropy and gradient norm against updates."""
-    k = stored_config(dataset).run.k
+    run = stored_config(dataset).run
     panels = {
-        "max_at_k": f"$J_K$, $K = {k}$",
+        "max_at_k": f"$J_K$, $K = {run.k}$",
         "max_at_1": "$J_1$",
         "entropy": "entropy (nats)",
         "gradient_norm": r"$\|g\|$",
     }
     figure, axes = style.grid_of_panels(
-        dataset.sizes["instance"], len(panels), panel_width=2.1, panel_height=1.65, sharex=True
+        dataset.sizes["instance"], len(panels), panel_height=1.5, sharex=True
     )
     for row, name in enumerate(dataset.instance.values):
         for column, (measure, label) in enumerate(panels.items()):
@@ -67,50 +72,77 @@ def draw(dataset: xr.Dataset) -> Drawing:
                 values = curves.sel(learner=learner)
                 if not values.isnull().all():
                     known = values.dropna("update", how="all")
-                    draw_curve(ax, known.update.values, known, str(learner), k)
+                    if measure == "gradient_norm":
+                        known = _means_of_records(known)
+                    draw_curve(ax, known.update.values, known, str(learner), run.k)
             if row == 0:
                 style.panel_title(ax, label)
-        style.log_axis(axes[row, -1], "y")
+        _log_axis_of_norms(axes[row, -1])
         axes[row, 0].set_ylabel(INSTANCE_LABELS[str(name)])
     for ax in axes[-1]:
         ax.set_xlabel("updates")
+    axes[-1, -1].set_xlabel(f"updates\n(means over {RECORDS_AVERAGED * run.updates_per_record})")
     style.shared_legend(figure)
     return figure
 
 
+def _means_of_records(norms: xr.DataArray) -> xr.DataArray:
+    """Means over a few records and their updates: of one alone, many a gradient is exactly zero."""
+    return norms.coarsen(update=RECORDS_AVERAGED, boundary="pad").mean()
+
+
+def _log_axis_of_norms(ax: Axes) -> None:
+    """What is far smaller than the largest norm is as good as zero, and left out."""
+    style.log_axis(ax, "y")
+    norms = np.concatenate([[0.0], *(np.asarray(line.get_ydata(), float) for line in ax.lines)])
+    largest = norms[np.isfinite(norms)].max()
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], largest * SMALLEST_NORM))
+
+
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """What training came to, for J_K and for J_1, whichever way it comes out."""
+    """What training came to, for J_K and for J_1, MaxPO against the others."""
     final = dataset.isel(update=-1)
     known = final.max_at_k.notnull().any(["instance", "seed"])
     learners = [str(learner) for learner in final.learner.values[known.values]]
     if "maxpo" not in learners:
         return []
-    others = (learner for learner in learners if learner != "maxpo" and "+" not in learner)
-    found = [_reaches_more(final.max_at_k, "maxpo", other, "J_K") for other in others]
+    run = stored_config(dataset).run
+    tested = f"bandits, n = {run.num_actions}, B = {run.group_size}, K = {run.k}"
+    rivals = {"rloo": "", "ei": paper.BETTER, "pkpo_s": paper.BETTER}
+    rivals |= dict.fromkeys(labels.added(learners), "")
+    found = [
+        _ends_higher(final.max_at_k, "maxpo", rival, f"J_{run.k}", statement, tested)
+        for rival, statement in rivals.items()
+        if rival in learners
+    ]
     if "rloo" in learners:
-        found.append(_reaches_more(final.max_at_1, "rloo", "maxpo", "J_1"))
-    annealed = (learner for learner in learners if "+" in learner)
-    return found + [_reaches_more(final.max_at_1, one, "maxpo", "J_1") for one in annealed]
+        found.insert(1, _ends_higher(final.max_at_1, "rloo", "maxpo", "J_1"))
+    annealed = [learner for learner in learners if learner == f"maxpo{ANNEALED}"]
+    return found + [_ends_higher(final.max_at_1, one, "maxpo", "J_1") for one in annealed]
 
 
-def _reaches_more(final: xr.DataArray, first: str, second: str, target: str) -> Finding:
+def _ends_higher(
+    final: xr.DataArray, first: str, second: str, target: str, statement: str = "", tested: str = ""
+) -> Finding:
     """Paired by seed: both learners start from the same random numbers."""
-    measured, verdicts = [], []
-    for name in final.instance.values:
-        values = final.sel(instance=name)
-        a, b = (values.sel(learner=one).values.astype(np.float64) for one in (first, second))
-        if np.isfinite(a).all() and np.isfinite(b).all():
-            measured.append(
-                f"{INSTANCE_LABELS[str(name)]}: {a.mean():.4g} against {b.mean():.4g}, difference "
-                f"{mean_with_interval(a - b)}"
-            )
-            verdicts.append(bootstrap_interval(a - b, statistic=np.mean).low > 0)
+    pair = final.sel(learner=[first, second]).astype(np.float64)
+    known = [name for name in final.instance.values if pair.sel(instance=name).notnull().all()]
+    effects = [
+        comparisons.difference(
+            f"on {INSTANCE_LABELS[str(name)]}",
+            *(pair.sel(instance=name, learner=one) for one in (first, second)),
+            num_effects=len(known),
+        )
+        for name in known
+    ]
     return Finding(
-        "bandit_learning",
+        NAME,
         f"{labels.short(first)} above {labels.short(second)} in {target}",
-        f"{_label(first)} reaches a larger {target} than {_label(second)}, on every instance",
-        "; ".join(measured),
-        bool(verdicts) and all(verdicts),
+        f"{_label(first)} ends with a larger {target} than {_label(second)}",
+        effects,
+        f"{target} after training, {_label(first)} minus {_label(second)}",
+        paper=statement,
+        tested=tested if statement else "",
     )
 
 
@@ -124,19 +156,18 @@ def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
     run, rates = config.run, config.grid.constant.learning_rate
-    optimizer = {"sgd": "plain gradient ascent", "adam": "Adam"}[run.optimizer]
-    num_edge = at_the_edge(dataset.learning_rate.values, rates)
-    grid = ", ".join(f"{rate:g}" for rate in rates)
+    instances = [str(name) for name in dataset.instance.values]
+    rows = "; ".join(f"{INSTANCE_LABELS[name]} ({INSTANCES[name]})" for name in instances)
+    tuned = how_tuned(dataset.learning_rate.values, rates, config.num_tuning_seeds, f"J_{run.k}")
+    annealed = any(ANNEALED in str(learner) for learner in dataset.learner.values)
+    dotted = f" Dotted: K falls from {run.k} to 1 in equal steps during training." * annealed
     return (
         f"Learning on hard bandits with n = {run.num_actions} arms, B = {run.group_size}, "
-        f"K = {run.k}, by {optimizer}. Rows: needle (one arm pays 1, starts 20 times less "
-        "likely than each of the others, which pay 0 to 0.5), rare success (one arm succeeds with "
-        "chance 0.2, the others with 0.01), ladder (rung j pays 2^(j/2) with chance 2^-j). J_K, "
-        "J_1 and entropy are exact, from the policy's parameters. Curves: mean over "
-        f"{dataset.sizes['seed']} seeds; bands: 95% bootstrap intervals. The learning rate of "
-        f"every estimator is chosen by the same grid ({grid}) for the largest J_K after training "
-        f"on {config.num_tuning_seeds} other seeds; {num_edge} choices lie on the edge of the "
-        f"grid. The dotted curve lowers K from {run.k} to 1 in equal steps during training."
+        f"K = {run.k}, by {OPTIMIZER_LABELS[run.optimizer]}. Rows: {rows}. J_K, J_1 and entropy "
+        "are exact, from the policy's parameters; the norm of the gradient is a mean over "
+        f"{RECORDS_AVERAGED * run.updates_per_record} updates, drawn down to 1e-5 of the largest "
+        f"of its panel. Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap "
+        f"intervals. Learning rate of each estimator: {tuned}.{dotted}"
     )
 
 

@@ -1,21 +1,22 @@
 """Error of the mean of N gradient estimates against N: the paper's Figure 1, left."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
-from scipy import stats
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.common import style
 from experiments.common.configuration import stored_config
-from experiments.common.findings import Finding
+from experiments.common.findings import Effect, Finding
 from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
+NAME = "estimation_error"
 FAMILY_LABELS = {
     "gaussian": "Gaussian rewards",
     "bernoulli": "Bernoulli rewards",
@@ -23,7 +24,9 @@ FAMILY_LABELS = {
     "student_t": "Student $t_3$ rewards",
 }
 ASYMPTOTIC = 100  # the slope is fitted from this number of draws on
-CONFIDENCE = 0.99
+DIVIDED = ("grpo", "zscore_maxpo", "pass_at_k_training_analytic")
+SLOPE_MARGIN = 0.05  # around -1/2: a slope has to be shown to lie within it
+PLATEAU_MARGIN = 0.02  # around the exact mean square error, relative
 EXACTLY_ZERO = 1e-5  # relative bias that single precision cannot tell from none
 
 RELATIVE = "relative to the norm of the exact gradient of J_K"
@@ -48,15 +51,10 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
     return labels.label(xr.Dataset(variables), LONG_NAMES)
 
 
-def is_unbiased(of_estimator: xr.Dataset) -> bool:
-    """Whether the exact bias is zero in every reward family."""
-    return bool((of_estimator.exact_bias.fillna(0) < EXACTLY_ZERO).all())
-
-
 def draw(dataset: xr.Dataset) -> Drawing:
     """One panel per reward family."""
     figure, axes = style.grid_of_panels(
-        1, dataset.sizes["reward_family"], panel_width=3.3, panel_height=2.5, sharey=True
+        1, dataset.sizes["reward_family"], panel_height=2.5, sharey=True
     )
     for ax, family in zip(axes[0], dataset.reward_family.values, strict=True):
         _draw_family(ax, dataset.sel(reward_family=family))
@@ -68,7 +66,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
 
 
 def _draw_family(ax: Axes, of_family: xr.Dataset) -> None:
-    x = of_family.num_draws.values
+    x, is_biased = of_family.num_draws.values, False
     for name in of_family.estimator.values:
         of_name = of_family.sel(estimator=name)
         if bool(of_name.error.isnull().any()):
@@ -76,84 +74,176 @@ def _draw_family(ax: Axes, of_family: xr.Dataset) -> None:
         errors = of_name.error.transpose("seed", ...).values
         interval = bootstrap_interval(errors, axis=0, statistic=np.mean)
         curve = style.curve_with_interval(
-            ax, x, errors.mean(axis=0), interval.low, interval.high, str(name), markevery=3
+            ax, x, errors.mean(axis=0), interval.low, interval.high, str(name)
         )
         if of_name.exact_bias >= EXACTLY_ZERO:
             ax.axhline(float(of_name.exact_bias), color=curve.get_color(), ls="--", lw=0.8)
+            is_biased = True
+    if is_biased:
+        ax.plot([], [], color=style.GRAY, ls="--", lw=0.8, label="exact bias of each")
     style.log_axis(ax, "x")
     style.log_axis(ax, "y")
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
     """Slope or plateau of every estimator, predicted against measured, in every family."""
+    curves = _curves(dataset)
+    unbiased = [curve for curve in curves if curve.exact_bias < EXACTLY_ZERO]
+    biased = [curve for curve in curves if curve.exact_bias >= EXACTLY_ZERO]
+    ours = [curve for curve in unbiased if curve.estimator == "maxpo"]
+    others = [curve for curve in unbiased if curve.estimator != "maxpo"]
     found = []
-    for name in dataset.estimator.values:
-        of_name = dataset.sel(estimator=name)
-        unbiased = is_unbiased(of_name)
-        verdict = _slope if unbiased else _plateau
-        curves = {
-            str(family): of_name.sel(reward_family=family)
-            for family in dataset.reward_family.values
-            if bool(of_name.sel(reward_family=family).error.notnull().all())
-        }
-        verdicts = {family: verdict(curve) for family, curve in curves.items()}
-        if verdicts:
-            found.append(
-                Finding(
-                    "estimation_error",
-                    labels.short(str(name)),
-                    f"{style.plain_label(str(name))} is unbiased: its error falls as N^(-1/2)"
-                    if unbiased
-                    else f"{style.plain_label(str(name))} is biased: its error levels off at its "
-                    "exact bias",
-                    "; ".join(f"{family}: {text}" for family, (text, _) in verdicts.items()),
-                    all(holds for _, holds in verdicts.values()),
-                )
+    if ours:
+        found.append(
+            _falls(
+                dataset,
+                "maxpo_unbiased",
+                "MaxPO is unbiased: the error of the mean of N estimates falls as N^(-1/2)",
+                ours,
+                statement=paper.UNBIASED,
             )
+        )
+    if others:
+        named = _named(others)
+        found.append(
+            _falls(
+                dataset,
+                "others_unbiased",
+                f"{_listed(named)} {'is' if len(named) == 1 else 'are'} unbiased, too",
+                others,
+                statement=paper.EI_UNBIASED if "ei" in named else "",
+            )
+        )
+    if biased:
+        found.append(_levels_off(biased))
+    centered = [curve for curve in biased if curve.estimator == "center_ei"]
+    if centered:
+        effects = [comparisons.exact(_family(c), float(c.exact_bias), holds=True) for c in centered]
+        found.append(
+            Finding(
+                NAME,
+                "centering_ei_is_biased",
+                "Centering EI by the mean of its group, instead of by L2O, biases it",
+                effects,
+                "exact bias over the norm of the gradient",
+            )
+        )
     return found
 
 
-def _slope(curve: xr.Dataset) -> tuple[str, bool]:
-    """A line through each seed's errors; seeds are independent, points are not."""
-    late = curve.sel(num_draws=curve.num_draws >= ASYMPTOTIC)
-    logs = np.log(late.error.transpose("num_draws", "seed").values)
-    slopes = np.polyfit(np.log(late.num_draws.values), logs, 1)[0]
-    low, high = _interval(slopes)
-    text = f"slope {slopes.mean():.3f}, 99% interval [{low:.3f}, {high:.3f}], predicted -0.5"
-    return text, low <= -0.5 <= high
-
-
-def _plateau(curve: xr.Dataset) -> tuple[str, bool]:
-    """The mean square error is exactly bias^2 + variance / N at every N."""
-    last = curve.isel(num_draws=-1)
-    squares = last.error.values**2
-    predicted = float(np.hypot(last.exact_bias, last.exact_deviation / last.num_draws**0.5))
-    low, high = np.sqrt(np.maximum(_interval(squares), 0))
-    text = (
-        f"error {np.sqrt(squares.mean()):.4f} at N = {int(last.num_draws):,}, 99% interval "
-        f"[{low:.4f}, {high:.4f}], predicted {predicted:.4f} (bias {float(last.exact_bias):.4f}, "
-        f"cosine with the gradient {float(last.exact_cosine):.4f})"
+def _curves(dataset: xr.Dataset) -> list[xr.Dataset]:
+    """The curves that there are, one an estimator and family."""
+    every = (
+        dataset.sel(estimator=name, reward_family=family)
+        for name in dataset.estimator.values
+        for family in dataset.reward_family.values
     )
-    return text, bool(low <= predicted <= high and last.exact_bias > 0)
+    return [curve for curve in every if bool(curve.error.notnull().all())]
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Student's interval of a mean; two dozen claims at 95% would miss one by chance."""
-    return stats.t.interval(CONFIDENCE, len(values) - 1, np.mean(values), stats.sem(values))
+def _family(curve: xr.Dataset) -> str:
+    return f"on {curve.reward_family.item()} rewards"
+
+
+def _named(curves: Sequence[xr.Dataset]) -> list[str]:
+    return list(dict.fromkeys(str(c.estimator.item()) for c in curves))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(style.plain_label(name) for name in names)
+
+
+def _setting(dataset: xr.Dataset) -> str:
+    run = stored_config(dataset).run
+    return f"bandits, n = {run.num_actions}, B = {run.group_size}, K = {run.k}"
+
+
+def _falls(
+    dataset: xr.Dataset, name: str, sentence: str, curves: Sequence[xr.Dataset], statement: str
+) -> Finding:
+    effects = []
+    for curve in curves:
+        slope, low, high = _slope(curve, len(curves))
+        label = style.plain_label(str(curve.estimator.item()))
+        where = _family(curve) if len(_named(curves)) == 1 else f"for {label} {_family(curve)}"
+        outcome = comparisons.within(low, high, -0.5, SLOPE_MARGIN)
+        effects.append(Effect(where, slope, low, high, outcome))
+    measured = "" if len(effects) <= 2 else _span("slope", effects)
+    quantity = f"slope in log N from N = {ASYMPTOTIC} on, to be -0.5 within {SLOPE_MARGIN}"
+    return Finding(
+        NAME, name, sentence, effects, quantity, measured, paper=statement, tested=_setting(dataset)
+    )
+
+
+def _slope(curve: xr.Dataset, num_effects: int) -> tuple[float, float, float]:
+    """Slope of the root mean square error over seeds, with the ends of its interval.
+
+    The mean square is known exactly at every N. A line through the logs of each seed would be too
+    flat: few draws of a heavy tail have a typical error that is smaller than its root mean square.
+    """
+    late = curve.sel(num_draws=curve.num_draws >= ASYMPTOTIC)
+    logs = np.log(late.num_draws.values)
+    squares = late.error.transpose("seed", "num_draws").values.astype(np.float64) ** 2
+    centered = (logs - logs.mean()) / np.sum((logs - logs.mean()) ** 2)
+
+    def slope(seeds: np.ndarray) -> np.ndarray:
+        return 0.5 * np.log(squares[seeds].mean(axis=-2)) @ centered
+
+    (value,) = slope(np.arange(len(squares))[None])
+    low, high = comparisons.interval_of(slope, len(squares), num_effects)
+    return float(value), float(low), float(high)
+
+
+def _levels_off(curves: Sequence[xr.Dataset]) -> Finding:
+    """The mean square error is exactly bias^2 + variance / N at every N."""
+    effects = []
+    for curve in curves:
+        last = curve.isel(num_draws=-1)
+        predicted = float(last.exact_bias**2 + last.exact_deviation**2 / last.num_draws)
+        squares = last.error.values.astype(np.float64) ** 2 / predicted
+        label = style.plain_label(str(curve.estimator.item()))
+        where = f"for {label} {_family(curve)}"
+        effects.append(
+            comparisons.near(where, squares, 1.0, PLATEAU_MARGIN, num_effects=len(curves))
+        )
+    biases = [float(curve.exact_bias) for curve in curves]
+    return Finding(
+        NAME,
+        "biased",
+        f"{_listed(_named(curves))}: the error levels off at the exact bias",
+        effects,
+        "mean square error over the exact one, bias^2 + variance/N, at the largest N",
+        f"{min(biases):.2g} to {max(biases):.2g} of the gradient's norm; {_span('ratio', effects)}",
+    )
+
+
+def _span(word: str, effects: Sequence[Effect]) -> str:
+    """Smallest and largest of many numbers, with the ends of all intervals."""
+    estimates = [effect.estimate for effect in effects]
+    low, high = min(e.low for e in effects), max(e.high for e in effects)
+    return f"{word} {min(estimates):.3f} to {max(estimates):.3f}, all in [{low:.3f}, {high:.3f}]"
 
 
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
-    run = stored_config(dataset).run
-    return (
-        "Relative distance of the mean of N gradient estimates from the exact gradient of J_K, on "
-        f"softmax bandits with n = {run.num_actions} arms and random logits, B = "
-        f"{run.group_size}, K = {run.k}. Curves: mean over {dataset.sizes['seed']} "
-        "independent sequences of draws, which the estimators share; bands: 95% bootstrap "
-        "intervals. Dashed: the exact bias of each biased estimator, by enumeration of all "
-        "outcomes. RLOO is unbiased for J_1 and is measured here against J_K, like all others. "
-        "GRPO, z-scored MaxPO and Pass@k Training divide by a deviation, so that their estimates "
-        "are also of another length than the gradient."
+    run, names = stored_config(dataset).run, labels.estimators(dataset)
+    notes = [
+        "RLOO is unbiased for J_1 and is measured here against J_K, like all others."
+        if "rloo" in names
+        else "",
+        f"Divided by a deviation, and so of another length than the gradient: {_listed(scaled)}."
+        if (scaled := [name for name in DIVIDED if name in names])
+        else "",
+    ]
+    return " ".join(
+        [
+            "Relative distance of the mean of N gradient estimates from the exact gradient of "
+            f"J_K, on softmax bandits with n = {run.num_actions} arms and random logits, "
+            f"B = {run.group_size}, K = {run.k}. Curves: mean over {dataset.sizes['seed']} "
+            "independent sequences of draws, which the estimators share; bands: 95% bootstrap "
+            "intervals. Dashed: the exact bias of each biased estimator, by enumeration.",
+            *filter(None, notes),
+        ]
     )
 
 

@@ -1,27 +1,31 @@
 """Total variance of the gradient estimate on softmax bandits: the paper's Figures 1, 4 and 5."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
-from scipy import stats
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.common import style
 from experiments.common.configuration import stored_config
-from experiments.common.findings import Finding
+from experiments.common.findings import Effect, Finding
 from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
+NAME = "gradient_variance"
 FAMILY_LABELS = {
     "gaussian": "Gaussian",
     "bernoulli": "Bernoulli",
     "exponential": "exponential",
     "student_t": "Student $t_3$",
 }
+ROUNDING = 1e-4  # relative: what single precision may do to a variance
+SAMPLING_MARGIN = 0.01  # relative: what a sampled variance may be off
+NO_VARIANCE = 1e-9  # of an exact variance: below it, rounding can make a ratio anything
 VARIANCE = r"$\mathrm{tr}\,\mathrm{Cov}(g)$"
 
 
@@ -31,11 +35,13 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
         "variance_by_size": grids["by_size"].variance,
         "variance_by_k": grids["by_k"].variance.rename(num_actions="num_actions_of_k_sweep"),
         "exact_variance": grids["exact"].variance.rename(num_actions="exact_num_actions"),
+        # The same for every estimator, and NaN for one that is not defined.
+        "floor": grids["exact"].floor.max("estimator").rename(num_actions="exact_num_actions"),
     }
     dataset = xr.Dataset({name: v.astype(np.float32) for name, v in variances.items()})
-    return labels.label(
-        dataset, dict.fromkeys(variances, "trace of the covariance of the gradient estimate")
-    )
+    names = dict.fromkeys(variances, "trace of the covariance of the gradient estimate")
+    names["floor"] = "least trace of the covariance of any unbiased estimator"
+    return labels.label(dataset, names)
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
@@ -45,9 +51,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
         dataset.sizes["reward_family"],
         1 + dataset.sizes["num_actions_of_k_sweep"],
     )
-    figure, axes = style.grid_of_panels(
-        num_rows, num_columns, panel_width=2.1, panel_height=1.65, sharex="col"
-    )
+    figure, axes = style.grid_of_panels(num_rows, num_columns, panel_height=1.5, sharex="col")
     for row, family in enumerate(dataset.reward_family.values):
         of_family = dataset.sel(reward_family=family)
         _draw_sizes(axes[row, 0], of_family, FAMILY_LABELS[str(family)])
@@ -70,11 +74,22 @@ def _draw_sizes(ax: Axes, of_family: xr.Dataset, label: str) -> None:
             values,
             linestyle="none",
             marker="_",
-            markersize=9,
+            markersize=7,
+            markeredgewidth=0.8,
             color="black",
             label="exact (enumeration)",
             zorder=1,
         )
+    floor = of_family.floor.median("seed")
+    ax.plot(
+        floor.exact_num_actions.values,
+        floor.where(floor > NO_VARIANCE).values,
+        color=style.GRAY,
+        ls="--",
+        lw=1.0,
+        label="least possible (exact)",
+        zorder=1,
+    )
     style.log_axis(ax, "x", base=2)
     style.log_axis(ax, "y")
     ax.set_ylabel(f"{label}\n{VARIANCE}")
@@ -97,111 +112,86 @@ def _draw_curves(ax: Axes, x: np.ndarray, variances: xr.DataArray) -> None:
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """What the variances say about MaxPO, EI and PKPO's s, whichever way it comes out."""
-    found = []
+    """How MaxPO compares with EI at many actions, at few, and near K = B; and two checks."""
     names = set(labels.defined(dataset.variance_by_size))
-    if "maxpo" in names and (dataset.num_actions >= 8).any():
+    found = []
+    if "maxpo" in names:
+        sizes = dataset.num_actions.values
         rivals = [name for name in ("ei", *labels.added(sorted(names))) if name in names]
-        found += [_maxpo_below(dataset, rival) for rival in rivals]
-    if {"maxpo", "ei"} <= names:
-        if 2 in dataset.num_actions:
-            found.append(_ei_lower_at_two(dataset))
-        found.append(_ei_lower_near_b(dataset))
-    if {"maxpo", "canonical"} <= names:
-        found.append(_canonical_is_maxpo(dataset))
-    if "pkpo_s" in names:
-        found.append(_s_is_highest(dataset))
+        for rival in rivals:
+            found.append(_at_size(dataset, rival, int(sizes[-1])))
+        if "ei" in names:
+            found.insert(1, _at_size(dataset, "ei", int(sizes[0])))
+            found.insert(2, _near_group_size(dataset))
+        if "canonical" in names:
+            found.append(_canonical_is_maxpo(dataset))
     return [*found, _agrees_with_enumeration(dataset)]
 
 
-def _finding(name: str, sentence: str, measured: str, holds: bool) -> Finding:
-    return Finding("gradient_variance", name, sentence, measured, holds)
+def _setting(dataset: xr.Dataset, n: int | str, k: int) -> str:
+    return f"bandits, n = {n}, B = {stored_config(dataset).run.group_size}, K = {k}"
 
 
-class _Ratios:
-    """Median over instances of a ratio of variances, with its interval, for every setting."""
-
-    def __init__(self, variances: xr.DataArray, over: str, under: str) -> None:
-        ratio = variances.sel(estimator=over, drop=True) / variances.sel(estimator=under, drop=True)
-        ratio = ratio.transpose("seed", ...)
-        interval = bootstrap_interval(ratio.values, axis=0)
-        self.median = ratio.median("seed")
-        self.low = self.median.copy(data=interval.low)
-        self.high = self.median.copy(data=interval.high)
-
-    def span(self) -> str:
-        """Smallest and largest median, and the ends of all intervals."""
-        return (
-            f"median ratio {float(self.median.min()):.3f} to {float(self.median.max()):.3f}, "
-            f"95% intervals within [{float(self.low.min()):.3f}, {float(self.high.max()):.3f}]"
+def _at_size(dataset: xr.Dataset, rival: str, n: int) -> Finding:
+    """MaxPO over a rival, paired by bandit."""
+    of_size = dataset.variance_by_size.sel(num_actions=n)
+    families = dataset.reward_family.values
+    effects = [
+        comparisons.ratio_below_one(
+            f"on {family} rewards",
+            *(of_size.sel(reward_family=family, estimator=name) for name in ("maxpo", rival)),
+            num_effects=len(families),
         )
-
-
-def _setting(dataset: xr.Dataset) -> str:
-    run = stored_config(dataset).run
-    return f"B = {run.group_size}, K = {run.k}"
-
-
-def _maxpo_below(dataset: xr.Dataset, rival: str) -> Finding:
-    large = dataset.variance_by_size.sel(num_actions=dataset.num_actions >= 8)
-    ratios = _Ratios(large, "maxpo", rival)
-    label = style.plain_label(rival)
-    return _finding(
-        f"maxpo_below_{labels.short(rival)}",
-        f"MaxPO has a lower variance than {label} for n >= 8 at {_setting(dataset)}, every family",
-        f"MaxPO / {label}: {ratios.span()}",
-        bool((ratios.high < 1).all()),
-    )
-
-
-def _ei_lower_at_two(dataset: xr.Dataset) -> Finding:
-    ratios = _Ratios(dataset.variance_by_size, "maxpo", "ei")
-    lower = ratios.low > 1
-    sizes = [int(n) for n in dataset.num_actions.values if bool(lower.sel(num_actions=n).all())]
-    some = [int(n) for n in dataset.num_actions.values if bool(lower.sel(num_actions=n).any())]
-    two = dataset.variance_by_size.sel(num_actions=dataset.num_actions == 2)
-    return _finding(
-        "ei_lower_at_two",
-        f"EI has the lower variance for n = 2 at {_setting(dataset)}, every family",
-        f"EI is lower in every family at n in {sizes}, in some at n in {some}; at n = 2, MaxPO / "
-        f"EI: {_Ratios(two, 'maxpo', 'ei').span()}",
-        2 in sizes,
-    )
-
-
-def _ei_lower_near_b(dataset: xr.Dataset) -> Finding:
-    ratios = _Ratios(dataset.variance_by_k, "maxpo", "ei")
-    lower = (ratios.low > 1).sel(k=dataset.k > 1)
-    everywhere = [int(k) for k in lower.k.values if bool(lower.sel(k=k).all())]
-    somewhere = [int(k) for k in lower.k.values if bool(lower.sel(k=k).any())]
-    last = int(dataset.k.max())
-    at_last = dataset.variance_by_k.sel(k=dataset.k == last)
-    return _finding(
-        "ei_lower_near_b",
-        f"EI has the lower variance at K = {last} of B = {stored_config(dataset).run.group_size}, "
-        "every family and n",
-        f"EI is lower everywhere at K in {everywhere}, somewhere at K in {somewhere}; at "
-        f"K = {last}, MaxPO / EI: {_Ratios(at_last, 'maxpo', 'ei').span()}",
-        last in everywhere,
-    )
-
-
-def _s_is_highest(dataset: xr.Dataset) -> Finding:
-    medians = dataset.variance_by_size.median("seed")
-    others = medians.drop_sel(estimator="pkpo_s")
-    ratio = medians.sel(estimator="pkpo_s", drop=True) / others.max("estimator")
-    exceptions = [
-        f"{family} n = {n}"
-        for family in ratio.reward_family.values
-        for n in ratio.num_actions.values
-        if not ratio.sel(reward_family=family, num_actions=n) > 1
+        for family in families
     ]
-    return _finding(
-        "pkpo_s_highest",
-        f"PKPO's s has the highest median variance of all at {_setting(dataset)}",
-        f"s / next highest: {float(ratio.min()):.3f} to {float(ratio.max()):.3f}; "
-        f"exceptions: {', '.join(exceptions) or 'none'}",
-        not exceptions,
+    k, label = stored_config(dataset).run.k, style.plain_label(rival)
+    return Finding(
+        NAME,
+        f"maxpo_below_{labels.short(rival)}_n{n}",
+        f"With {n} actions the variance of MaxPO is below that of {label}",
+        effects,
+        f"variance, MaxPO over {label}",
+        _span("ratio", effects),
+        paper=paper.LOWER_VARIANCE if rival == "ei" else "",
+        tested=_setting(dataset, n, k),
+    )
+
+
+def _span(word: str, effects: Sequence[Effect]) -> str:
+    """Smallest and largest ratio, if there are several."""
+    if len(effects) == 1:
+        return ""
+    estimates = [effect.estimate for effect in effects]
+    return (
+        f"{word} {min(estimates):.3f} to {max(estimates):.3f} over {len(effects)} reward families"
+    )
+
+
+def _near_group_size(dataset: xr.Dataset) -> Finding:
+    """The largest K, at each size; a bandit of a seed counts with its mean over families."""
+    k = int(dataset.k.max())
+    variances = np.log(dataset.variance_by_k.sel(k=k)).mean("reward_family")
+    sizes = dataset.num_actions_of_k_sweep.values
+    effects = [
+        comparisons.ratio_below_one(
+            f"on {n} actions",
+            *(
+                np.exp(variances.sel(num_actions_of_k_sweep=n, estimator=name))
+                for name in ("maxpo", "ei")
+            ),
+            num_effects=len(sizes),
+        )
+        for n in sizes
+    ]
+    return Finding(
+        NAME,
+        "near_group_size",
+        f"At K = {k} of B = {stored_config(dataset).run.group_size} the variance of MaxPO is below "
+        "that of EI",
+        effects,
+        "variance, MaxPO over EI, geometric mean over reward families",
+        paper=paper.LOWER_VARIANCE,
+        tested=_setting(dataset, "/".join(map(str, sizes)), k),
     )
 
 
@@ -211,29 +201,45 @@ def _canonical_is_maxpo(dataset: xr.Dataset) -> Finding:
         np.abs(v.sel(estimator="canonical").values / v.sel(estimator="maxpo").values - 1).max()
         for v in (dataset.variance_by_size, dataset.variance_by_k)
     ]
-    return _finding(
+    largest = float(max(differences))
+    return Finding(
+        NAME,
         "canonical_is_maxpo",
-        "the canonical advantage u - v has the variance of MaxPO, on every instance",
-        f"largest relative difference {max(differences):.1e}",
-        max(differences) < 1e-4,
+        "The canonical advantage u - v is MaxPO: their variances are equal on every bandit",
+        [comparisons.exact("", largest, holds=largest < ROUNDING)],
+        f"largest relative difference, to be below {ROUNDING:g}",
+        f"largest relative difference {largest:.0e}",
+        paper=paper.CANONICAL,
+        tested=f"all {dataset.variance_by_size.isel(estimator=0).size} bandits of the figure",
     )
 
 
 def _agrees_with_enumeration(dataset: xr.Dataset) -> Finding:
-    """One t test per curve point over its instances, corrected for their number."""
+    """Each estimator's sampled variance over the exact one, its mean over families and sizes."""
     truth = dataset.exact_variance.rename(exact_num_actions="num_actions")
     truth = truth.sel(estimator=labels.defined(truth))
-    ratio = (dataset.variance_by_size / truth).transpose("seed", ...)
-    p_values = stats.ttest_1samp(ratio.values, 1.0, axis=0).pvalue
-    corrected = min(1.0, float(p_values.min()) * p_values.size)
-    # The median: where a variance is next to nothing, rounding can make its ratio anything.
-    deviation = float(np.abs(ratio.median("seed") - 1).max())
-    return _finding(
+    logs_by_size = np.log(dataset.variance_by_size / truth)
+    logs = logs_by_size.where(truth > NO_VARIANCE).mean(["reward_family", "num_actions"])
+    names = labels.estimators(truth)
+    effects = [
+        comparisons.near(
+            f"for {style.plain_label(name)}",
+            np.exp(logs.sel(estimator=name)),
+            1.0,
+            SAMPLING_MARGIN,
+            num_effects=len(names),
+        )
+        for name in names
+    ]
+    sizes = ", ".join(str(int(n)) for n in logs_by_size.num_actions.values)
+    estimates = [effect.estimate for effect in effects]
+    return Finding(
+        NAME,
         "agrees_with_enumeration",
-        "the sampled variances are those of exact enumeration (1% level, Bonferroni-corrected)",
-        f"n in {truth.num_actions.values.tolist()}: median ratio off by at most {deviation:.2%}, "
-        f"smallest corrected p = {corrected:.2f}",
-        corrected > 0.01,
+        "The sampled variances are those of exact enumeration",
+        effects,
+        f"sampled variance over the exact one, to be 1 within {SAMPLING_MARGIN}",
+        f"ratio {min(estimates):.4f} to {max(estimates):.4f} for n = {sizes}",
     )
 
 
@@ -241,13 +247,16 @@ def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     run = stored_config(dataset).run
     policy = "uniform" if run.logits == "uniform" else "random (standard normal logits)"
-    first_moment = {"rloo", "reinforce"} & set(labels.estimators(dataset))
-    other_target = (
-        " RLOO and REINFORCE estimate K times the gradient of J_1 in the common convention "
-        "g = (K/B) sum_i A_i grad log pi(a_i)."
-        if first_moment
-        else ""
-    )
+    names = labels.estimators(dataset)
+    first_moment = [style.plain_label(name) for name in ("rloo", "reinforce") if name in names]
+    notes = ""
+    if {"maxpo", "canonical"} <= set(names):
+        notes += " MaxPO and the canonical advantage are one function computed by two routes."
+    if first_moment:
+        notes += (
+            f" {' and '.join(first_moment)}: K times the gradient of J_1, in the common convention "
+            "g = (K/B) sum_i A_i grad log pi(a_i)."
+        )
     return (
         f"Total variance of the gradient estimate, the trace of its covariance with respect to the "
         f"logits of a softmax bandit, for groups of B = {run.group_size}: against the number of "
@@ -255,8 +264,9 @@ def caption(dataset: xr.Dataset) -> str:
         f"of arm rewards. Curves: median over {dataset.sizes['seed']} random bandits under a "
         f"{policy} policy, {run.num_draws:,} gradient draws each; bands: 95% bootstrap intervals "
         f"of the median. Black ticks: exact variance by enumeration of all outcomes (median). "
-        f"MaxPO and the canonical advantage are the same function computed by two routes."
-        f"{other_target}"
+        "Dashed: the least variance that an estimator can have which is unbiased under every "
+        "policy and sees rewards alone; 0 for two actions."
+        f"{notes}"
     )
 
 

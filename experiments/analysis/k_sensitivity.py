@@ -11,14 +11,22 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
-from experiments.analysis.learning_curves import INSTANCE_LABELS, at_the_edge, check_tuning, tune
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
+from experiments.analysis.learning_curves import (
+    INSTANCE_LABELS,
+    INSTANCES,
+    OPTIMIZER_LABELS,
+    check_tuning,
+    how_tuned,
+    tune,
+)
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
-from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
+NAME = "k_sensitivity"
 COLORS = "cividis"
 LONG_NAMES = {
     "max_at_k": "exact J_k of the trained policy",
@@ -58,8 +66,9 @@ def draw(dataset: xr.Dataset) -> Drawing:
             continue
         _draw_map(ax, share.sel(estimator=name), norm)
         style.panel_title(ax, style.estimator_style(str(name)).label)
-    for ax in axes[-1]:
+    for ax in axes.flat[max(0, share.sizes["estimator"] - num_columns) :]:
         ax.set_xlabel("training $K$")
+        ax.tick_params(labelbottom=True)
     for ax in axes[:, 0]:
         ax.set_ylabel("evaluation $k$")
     bar = figure.colorbar(ScalarMappable(norm, COLORS), ax=list(axes.flat))
@@ -86,47 +95,70 @@ def _draw_map(ax: Axes, share: xr.DataArray, norm: Normalize) -> None:
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """Whether it is best to train for the k of evaluation, and what MaxPO gains over RLOO."""
+    """Whether it is best to train for the k of evaluation, and what MaxPO gains over others."""
     share = share_of_optimum(dataset)
     share = share.sel(estimator=labels.defined(share))
     names = labels.estimators(share)
-    found = [_own_k_is_best(share, name) for name in names]
-    rivals = [name for name in ("rloo", *labels.added(names)) if name in names]
-    return found + [_above(share, rival) for rival in rivals if "maxpo" in names]
+    if "maxpo" not in names:
+        return []
+    run = stored_config(dataset).run
+    tested = f"{INSTANCE_LABELS[run.instance]} bandit, n = {run.num_actions}, B = {run.group_size}"
+    found = [_own_k_is_best(share, tested)] if share.sizes["training_k"] > 1 else []
+    rivals = {"rloo": "", "ei": paper.BETTER, "pkpo_s": paper.BETTER}
+    rivals |= dict.fromkeys(labels.added(names), "")
+    return found + [
+        _above(share, rival, statement, tested)
+        for rival, statement in rivals.items()
+        if rival in names
+    ]
 
 
-def _own_k_is_best(share: xr.DataArray, name: str) -> Finding:
-    mean = share.sel(estimator=name).mean("seed")
-    best = mean.training_k.values[mean.values.argmax(axis=1)]
-    pairs = list(zip(mean.evaluation_k.values, best, strict=True))
-    own = [(k, b) for k, b in pairs if k in mean.training_k]
+def _own_k_is_best(share: xr.DataArray, tested: str) -> Finding:
+    """MaxPO trained with K = k against the best of its other training K, paired by seed."""
+    of_maxpo = share.sel(estimator="maxpo")
+    own = [int(k) for k in share.evaluation_k.values if k in share.training_k]
+    effects = []
+    for k in own:
+        at_k = of_maxpo.sel(evaluation_k=k)
+        others = at_k.drop_sel(training_k=k)
+        effects.append(
+            comparisons.difference(
+                f"at k = {k}", at_k.sel(training_k=k), _at_best_k(others), num_effects=len(own)
+            )
+        )
     return Finding(
-        "k_sensitivity",
-        f"{labels.short(name)}: own k is best",
-        f"{style.plain_label(name)}: J_k is largest after training with K = k, for every k that "
-        "was trained for",
-        "best K " + ", ".join(f"{b} for k = {k}" for k, b in pairs),
-        all(k == b for k, b in own),
+        NAME,
+        "own k is best",
+        "MaxPO reaches its largest J_k when it is trained with K = k",
+        effects,
+        "J_k over its optimum, K = k minus the best other training K",
+        "; ".join(f"{effect.estimate:+z.3f} {effect.where}" for effect in effects),
+        paper=paper.OWN_K,
+        tested=tested,
     )
 
 
-def _above(share: xr.DataArray, rival: str) -> Finding:
+def _above(share: xr.DataArray, rival: str, statement: str, tested: str) -> Finding:
     """Each at its best training K, as an oracle would choose it."""
-    wins, measured = [], []
-    for k in share.evaluation_k.values:
-        maxpo, other = (
-            _at_best_k(share.sel(evaluation_k=k, estimator=e)) for e in ("maxpo", rival)
+    ks, label = [int(k) for k in share.evaluation_k.values], style.plain_label(rival)
+    effects = [
+        comparisons.difference(
+            f"at k = {k}",
+            *(_at_best_k(share.sel(evaluation_k=k, estimator=name)) for name in ("maxpo", rival)),
+            num_effects=len(ks),
         )
-        low = bootstrap_interval(maxpo - other, statistic=np.mean).low
-        wins += [int(k)] if low > 0 else []
-        measured.append(f"{maxpo.mean():.3f} against {other.mean():.3f} at k = {k}")
+        for k in ks
+    ]
+    shown = dict.fromkeys((0, len(ks) // 2, len(ks) - 1))
     return Finding(
-        "k_sensitivity",
+        NAME,
         f"maxpo above {labels.short(rival)}",
-        f"MaxPO reaches a larger J_k than {style.plain_label(rival)} at every k, each at its best "
-        "training K",
-        f"larger at k in {wins}; shares of the optimum {', '.join(measured)}",
-        len(wins) == share.sizes["evaluation_k"],
+        f"MaxPO reaches a larger J_k than {label}, each at its best training K",
+        effects,
+        f"J_k over its optimum, MaxPO minus {label}",
+        "; ".join(f"{effects[i].estimate:+z.3f} {effects[i].where}" for i in shown),
+        paper=statement,
+        tested=tested if statement else "",
     )
 
 
@@ -138,19 +170,16 @@ def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
     run, rates = config.run, config.grid.training.learning_rate
-    optimizer = {"sgd": "plain gradient ascent", "adam": "Adam"}[run.optimizer]
-    grid = ", ".join(f"{rate:g}" for rate in rates)
-    num_edge = at_the_edge(dataset.learning_rate.values, rates)
+    tuned = how_tuned(dataset.learning_rate.values, rates, config.num_tuning_seeds, "J_K")
     return (
         f"Exact J_k after training with K, for k tries at evaluation, on the "
-        f"{INSTANCE_LABELS[run.instance]} bandit with n = {run.num_actions} arms (rung j "
-        f"pays 2^(j/2) with chance 2^-j), B = {run.group_size}, by {optimizer}, "
-        f"{run.num_updates} updates. Color: mean over {dataset.sizes['seed']} seeds of J_k, as a "
-        "share of the largest J_k that any policy reaches. Dots: the best training K of each "
-        f"evaluation k. The learning rate of every cell is chosen by the same grid ({grid}) for "
-        f"the largest J_K at its training K on {config.num_tuning_seeds} other seeds; {num_edge} "
-        f"of {dataset.learning_rate.size} choices lie on the edge of the grid. Intervals are "
-        "given with the findings."
+        f"{INSTANCE_LABELS[run.instance]} bandit with n = {run.num_actions} arms "
+        f"({INSTANCES[run.instance]}), B = {run.group_size}, by "
+        f"{OPTIMIZER_LABELS[run.optimizer]}, {run.num_updates} updates. "
+        f"Color: mean over {dataset.sizes['seed']} seeds of J_k, as a share of the largest J_k "
+        "that any policy reaches. Dots: the best training K of each "
+        f"evaluation k. Learning rate of each cell: {tuned}, with K that of training. Intervals "
+        "stand with the findings."
     )
 
 

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.analysis.learning_curves import first_update
 from experiments.common import style
 from experiments.common.configuration import stored_config
@@ -24,9 +25,7 @@ PANELS = {
     "entropy": "entropy",
     "gradient_variance": "variance of $g$",
 }
-COLLAPSED = 0.98  # probability of action 1 above which a policy has settled on it
 PROB_TOLERANCE = 0.01
-RIVALS = ("ei", "pkpo_sloo", "zscore_maxpo")
 NUM_POINTS = 40  # of a curve that are drawn
 
 
@@ -101,7 +100,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     shown = _shown(dataset)
     ks = [int(k) for k in dataset.k.values if k > 1]
     figure, axes = style.grid_of_panels(
-        len(PANELS), len(ks), panel_width=1.9, panel_height=1.1, sharex=True, sharey="row"
+        len(PANELS), len(ks), panel_height=1.15, sharex=True, sharey="row"
     )
     for column, k in enumerate(ks):
         for row, (metric, label) in enumerate(PANELS.items()):
@@ -120,8 +119,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
 
 def _draw_curves(ax: Axes, shown: xr.Dataset, metric: str, k: int) -> None:
     updates = shown["update"].values
-    names = sorted(shown.estimator.values, key=lambda name: name == "maxpo")  # MaxPO on top
-    for name in names:
+    for name in shown.estimator.values:
         own_k = k if _runs_at(shown, name, k) else 1
         if not _runs_at(shown, name, own_k):
             continue
@@ -130,7 +128,7 @@ def _draw_curves(ax: Axes, shown: xr.Dataset, metric: str, k: int) -> None:
         if metric == "gradient_variance":
             curve = np.where(curve > 0, curve, np.nan)
             low = np.maximum(low, curve / 10)  # the axis is logarithmic
-        style.curve_with_interval(ax, updates, curve, low, high, str(name), markevery=5)
+        style.curve_with_interval(ax, updates, curve, low, high, str(name))
 
 
 def _runs_at(dataset: xr.Dataset, name: str, k: int) -> bool:
@@ -150,16 +148,17 @@ def _draw_references(ax: Axes, dataset: xr.Dataset, metric: str, k: int) -> None
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """The collapse at K = 1, the optimum kept at K > 1, and MaxPO against its rivals."""
+    """Who settles on one action, whether MaxPO finds the optimum, and MaxPO against its rivals."""
     shown = _shown(dataset)
     names = [str(name) for name in dataset.estimator.values]
-    found = [_collapse(dataset, shown)] if "rloo" in names else []
-    found += [_keeps_optimum(shown, name) for name in names if _ks_of(shown, name)]
-    rivals = [rival for rival in (*RIVALS, *labels.added(names)) if rival in names]
-    rivals = [rival for rival in rivals if "maxpo" in names and _ks_of(shown, rival)]
-    for rival in rivals:
-        found += [_ends_higher(shown, rival), _varies_less(shown, rival), _faster(dataset, rival)]
-    return found
+    if "maxpo" not in names or not _ks_of(shown, "maxpo"):
+        return []
+    found = [_keeps_looking(shown)] if "rloo" in names and _runs_at(shown, "rloo", 1) else []
+    found.append(_finds_optimum(shown))
+    rivals = [name for name in ("ei", *labels.added(names)) if name in names]
+    found += [_ends_higher(shown, rival) for rival in rivals if _ks_of(shown, rival)]
+    rivals = [name for name in ("ei", "pkpo_sloo") if name in names]
+    return found + [_varies_less(shown, rival) for rival in rivals]
 
 
 def _ks_of(dataset: xr.Dataset, name: str) -> list[int]:
@@ -167,123 +166,122 @@ def _ks_of(dataset: xr.Dataset, name: str) -> list[int]:
     return [int(k) for k in dataset.k.values if k > 1 and _runs_at(dataset, name, int(k))]
 
 
-def _mean_with_interval(values: np.ndarray, digits: int = 3) -> tuple[float, str]:
-    low, high = bootstrap_interval(values, statistic=np.mean)
-    mean = float(np.mean(values))
-    return mean, f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+def _tested(shown: xr.Dataset, rival: str) -> str:
+    run, ks = stored_config(shown).run, "/".join(map(str, _ks_of(shown, rival)))
+    return f"maze {run.path}, B = {run.group_size}, K = {ks}"
 
 
-def _collapse(dataset: xr.Dataset, shown: xr.Dataset) -> Finding:
-    path = stored_config(dataset).run.path
-    first_turn = len(path) - len(path.lstrip(path[0]))
-    rloo = shown.sel(estimator="rloo", k=1)
-    prob, prob_text = _mean_with_interval(rloo.final_prob.values)
-    best, best_text = _mean_with_interval(rloo.final_best_return.values)
-    collapsed = prob > COLLAPSED if path[0] == "1" else prob < 1 - COLLAPSED
+def _keeps_looking(shown: xr.Dataset) -> Finding:
+    """The best return of a group, against RLOO, in words that say what it settles on."""
+    ks, rloo = _ks_of(shown, "maxpo"), shown.sel(estimator="rloo", k=1)
+    effects = [
+        comparisons.difference(
+            f"at K = {k}",
+            shown.final_best_return.sel(estimator="maxpo", k=k),
+            rloo.final_best_return,
+            num_effects=len(ks),
+        )
+        for k in ks
+    ]
+    best = shown.sel(estimator="maxpo", k=ks[-1])
+
+    def said(label: str, of: xr.Dataset) -> str:
+        prob, value = float(of.final_prob.mean()), float(of.final_best_return.mean())
+        return f"{label} ends at P(1) = {prob:.3f}, best return {value:.2f}"
+
     return Finding(
         NAME,
-        "rloo_collapses",
-        "RLOO settles on one action, and its best return of a group stays within 1 of the first "
-        f"turn of the path ({first_turn})",
-        f"probability of action 1 {prob_text}, best return {best_text}",
-        collapsed and best < first_turn + 1,
+        "maxpo_keeps_looking",
+        "RLOO settles on one action, MaxPO keeps looking",
+        effects,
+        f"best return of {stored_config(shown).run.group_size} tries, MaxPO minus RLOO",
+        f"{said('RLOO', rloo)}; {said(f'MaxPO (K = {ks[-1]})', best)}",
+        paper=paper.PASS_AT_K,
+        tested=_tested(shown, "maxpo"),
     )
 
 
-def _keeps_optimum(shown: xr.Dataset, name: str) -> Finding:
-    texts, kept, label = [], [], style.plain_label(name)
-    for k in _ks_of(shown, name):
-        chosen = shown.sel(estimator=name, k=k)
-        prob, text = _mean_with_interval(chosen.final_prob.values)
-        exact = float(chosen.optimal_prob)
-        texts.append(f"K = {k}: {text}, exact {exact:.4f}")
-        kept.append(abs(prob - exact) <= PROB_TOLERANCE)
+def _finds_optimum(shown: xr.Dataset) -> Finding:
+    ks = _ks_of(shown, "maxpo")
+    effects, optima = [], []
+    for k in ks:
+        chosen = shown.sel(estimator="maxpo", k=k)
+        optimum = float(chosen.optimal_prob)
+        optima.append(f"{float(chosen.final_prob.mean()):.3f} of {optimum:.3f} at K = {k}")
+        values = chosen.final_prob.values - optimum
+        effects.append(
+            comparisons.near(f"at K = {k}", values, 0.0, PROB_TOLERANCE, num_effects=len(ks))
+        )
     return Finding(
         NAME,
-        f"{labels.short(name)}_keeps_optimum",
-        f"{label} keeps the probability of action 1 within {PROB_TOLERANCE} of the exact "
-        "optimum of J_K",
-        "; ".join(texts),
-        all(kept),
+        "maxpo_finds_optimum",
+        "MaxPO ends at the policy that is best for K tries",
+        effects,
+        f"probability of action 1 minus the exact optimum, to be 0 within {PROB_TOLERANCE}",
+        "P(1) = " + "; ".join(optima),
     )
 
 
 def _ends_higher(shown: xr.Dataset, rival: str) -> Finding:
-    texts, higher, label = [], [], style.plain_label(rival)
-    for k in _ks_of(shown, rival):
-        ours, theirs = (shown.sel(estimator=name, k=k).final_value for name in ("maxpo", rival))
-        gain = ours.values - theirs.values
-        texts.append(f"K = {k}: {_mean_with_interval(gain, 4)[1]}")
-        higher.append(bootstrap_interval(gain, statistic=np.mean).low > 0)
+    ks, label = _ks_of(shown, rival), style.plain_label(rival)
+    effects = [
+        comparisons.difference(
+            f"at K = {k}",
+            *(shown.final_value.sel(estimator=name, k=k) for name in ("maxpo", rival)),
+            num_effects=len(ks),
+        )
+        for k in ks
+    ]
     return Finding(
         NAME,
         f"maxpo_value_above_{labels.short(rival)}",
-        f"MaxPO ends with a larger exact J_K than {label} at every K, at the same rate",
-        "difference, " + "; ".join(texts),
-        all(higher),
+        f"MaxPO ends with a larger exact J_K than {label}, at the same learning rate",
+        effects,
+        f"exact J_K, MaxPO minus {label}",
+        paper=paper.BETTER if rival == "ei" else "",
+        tested=_tested(shown, rival) if rival == "ei" else "",
     )
 
 
 def _varies_less(shown: xr.Dataset, rival: str) -> Finding:
-    texts, lower, label = [], [], style.plain_label(rival)
-    for k in _ks_of(shown, rival):
-        ours, theirs = (
-            shown.sel(estimator=name, k=k).final_gradient_variance.values
-            for name in ("maxpo", rival)
+    ks, label = _ks_of(shown, rival), style.plain_label(rival)
+    effects = [
+        comparisons.ratio_below_one(
+            f"at K = {k}",
+            *(
+                shown.final_gradient_variance.sel(estimator=name, k=k).values
+                for name in ("maxpo", rival)
+            ),
+            num_effects=len(ks),
         )
-        logs = np.log(ours) - np.log(theirs)
-        low, high = bootstrap_interval(logs, statistic=np.mean)
-        ratio = f"{np.exp(logs.mean()):.3f} [{np.exp(low):.3f}, {np.exp(high):.3f}]"
-        texts.append(f"K = {k}: {ratio}")
-        lower.append(high < 0)
+        for k in ks
+    ]
     return Finding(
         NAME,
         f"maxpo_variance_below_{labels.short(rival)}",
-        f"the gradient of MaxPO varies less than that of {label} at every K, in the last "
-        "tenth of training at the same rate",
-        "ratio of variances, " + "; ".join(texts),
-        all(lower),
+        f"In the last tenth of training the gradient of MaxPO varies less than that of {label}",
+        effects,
+        f"variance, MaxPO over {label}",
+        paper=paper.LOWER_VARIANCE,
+        tested=_tested(shown, rival),
     )
 
 
-def _updates(dataset: xr.Dataset, name: str, k: int, threshold: float) -> np.ndarray:
-    """Updates to the threshold at the smallest learning rate, per seed.
-
-    There they are many, and it matters little that the curve is seen every 10 updates. A seed that
-    never gets there counts with all updates of the run.
-    """
-    updates = dataset.updates_to_threshold.sel(estimator=name, k=k, threshold=threshold)
-    slowest = updates.sel(learning_rate=dataset.learning_rate.min())
-    return slowest.fillna(stored_config(dataset).run.num_updates).values
-
-
-def _faster(dataset: xr.Dataset, rival: str) -> Finding:
-    """Updates to each threshold; the first of them decides."""
-    texts, faster, label = [], [], style.plain_label(rival)
-    for threshold in dataset.threshold.values:
-        for k in _ks_of(_shown(dataset), rival):
-            ours, theirs = (_updates(dataset, name, k, threshold) for name in ("maxpo", rival))
-            low, high = bootstrap_interval(ours - theirs, statistic=np.mean)
-            texts.append(
-                f"{threshold:.0%} at K = {k}: {ours.mean():.1f} against {theirs.mean():.1f}, "
-                f"difference [{low:.1f}, {high:.1f}]"
-            )
-            if threshold == dataset.threshold.values[0]:
-                faster.append(high < 0)
-    return Finding(
-        NAME,
-        f"maxpo_faster_than_{labels.short(rival)}",
-        f"MaxPO reaches 90% of the optimum of J_K in fewer updates than {label} at every "
-        f"K, at the learning rate {float(dataset.learning_rate.min()):g}",
-        "updates to " + "; ".join(texts),
-        all(faster),
-    )
+def _is_of_one(dataset: xr.Dataset, name: str) -> bool:
+    """Whether an estimator has run at K = 1 alone."""
+    shown = _shown(dataset)
+    return 1 in shown.k.values and _runs_at(shown, name, 1) and not _ks_of(shown, name)
 
 
 def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     config = stored_config(dataset)
     run = config.run
+    first_moment = " and ".join(
+        style.plain_label(name) for name in labels.estimators(dataset) if _is_of_one(dataset, name)
+    )
+    if first_moment:
+        first_moment += ": trained for K = 1, the same in every column. "
     optima = "; ".join(
         f"K = {int(k)}: p = {float(dataset.optimal_prob.sel(k=k)):.3f}, "
         f"J_K = {float(dataset.optimal_value.sel(k=k)):.3f}"
@@ -295,8 +293,7 @@ def caption(dataset: xr.Dataset) -> str:
         f"{config.shown_learning_rate:g}. Curves: mean over {dataset.sizes['seed']} seeds and its "
         f"95% bootstrap interval; returns are moving averages over 10 updates; entropy in nats; "
         f"the variance of the gradient g comes from {run.variance_groups} further groups at the "
-        f"policy of the moment. Estimators of J_1 "
-        f"(RLOO, GRPO) are the same in every column. Dashed: the exact optimum of J_1 (black) and "
+        f"policy of the moment. {first_moment}Dashed: the exact optimum of J_1 (black) and "
         f"of J_K (gray) over the policy class ({optima}), and what the policy that attains it "
         f"gives."
     )

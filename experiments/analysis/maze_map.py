@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Circle
 from ml_collections import ConfigDict
 
+from experiments.analysis import effects as comparisons
 from experiments.analysis import labels
 from experiments.common import style
 from experiments.common.configuration import stored_config
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 NAME = "maze_map"
 RADIUS = 0.3
-INCHES_PER_CELL = 0.46
+INCHES_PER_CELL = 0.46  # where the page is wide enough
+MARGIN = 0.7  # cells around the outermost ones
 PATH_COLOR = style.VERMILLION
 STEPS = {0: (1, 0), 1: (0, 1)}  # rows, columns
 
@@ -100,15 +102,14 @@ def draw(dataset: xr.Dataset) -> Drawing:
     """One map per length of the dead ends, below each other."""
     lengths = list(stored_config(dataset).dead_end_lengths)
     maps = [_of_length(dataset, length) for length in lengths]
-    widest = max(int(one.col.max()) for one in maps) + 2
-    heights = [int(one.row.max()) + 2 for one in maps]
-    figure = Drawing(
-        figsize=(INCHES_PER_CELL * widest, INCHES_PER_CELL * sum(heights) + 0.35 * len(maps))
-    )
+    widest = max(int(one.col.max()) for one in maps) + 2 * MARGIN
+    heights = [int(one.row.max()) + 2 * MARGIN for one in maps]
+    size = min(INCHES_PER_CELL, style.PAGE / widest)
+    figure = Drawing(figsize=(size * widest, size * sum(heights) + 0.28 * len(maps)))
     axes = figure.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, one, length, letter in zip(axes, maps, lengths, "abcdefgh", strict=False):
         _draw_map(ax, one)
-        ax.set_xlim(-0.7, widest - 1.2)
+        ax.set_xlim(-MARGIN, widest - MARGIN)
         word = "no dead ends" if length == 0 else f"dead ends of up to {length} steps"
         style.panel_title(ax, word, letter if len(maps) > 1 else "")
     return figure
@@ -128,7 +129,7 @@ def _draw_map(ax: Axes, one: xr.Dataset) -> None:
     for (row, col), text in ((start, "start"), (goal, "goal")):
         ax.annotate(text, (col, row), (0, 13), textcoords="offset points", ha="center")
     ax.set_aspect("equal")
-    ax.set_ylim(int(one.row.max()) + 0.7, -0.7)
+    ax.set_ylim(int(one.row.max()) + MARGIN, -MARGIN)
     ax.axis("off")
 
 
@@ -154,7 +155,7 @@ def _draw_link(ax: Axes, link: xr.Dataset) -> None:
             offset,
             textcoords="offset points",
             color=color,
-            fontsize=6,
+            fontsize=style.SMALLEST_TEXT,
             ha="center" if action == 1 else "left",
             va="bottom" if action == 1 else "center",
         )
@@ -179,41 +180,45 @@ def _draw_cell(ax: Axes, cell: xr.Dataset) -> None:
         str(int(cell.earned)),
         ha="center",
         va="center",
-        fontsize=7,
+        fontsize=style.SMALLEST_TEXT,
         color="white" if at_goal else "black",
     )
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """One path to the goal, more return there than anywhere, and where one action alone leads."""
-    found = []
-    for length in stored_config(dataset).dead_end_lengths:
-        one = _of_length(dataset, length)
-        goals = int(one.at_goal.sum())
-        elsewhere = int(one.earned.where(one.at_goal == 0).max())
-        at_goal = int(one.earned.where(one.at_goal == 1).max())
-        found.append(
-            Finding(
-                NAME,
-                f"goal_is_best_{length}",
-                f"with dead ends of up to {length} steps one walk alone reaches the goal, and no "
-                "other has as large a return",
-                f"{goals} walk to the goal, return {at_goal}; at most {elsewhere} elsewhere",
-                goals == 1 and elsewhere < at_goal,
-            )
-        )
-        greedy = _return_of_one_action(one, 1)
-        found.append(
-            Finding(
-                NAME,
-                f"one_action_stops_{length}",
-                f"with dead ends of up to {length} steps, taking action 1 alone never reaches the "
-                "goal",
-                f"return {greedy} of {at_goal}",
-                greedy < at_goal,
-            )
-        )
-    return found
+    """Where one action alone leads, and that no other walk is worth the path to the goal."""
+    maps = {n: _of_length(dataset, n) for n in stored_config(dataset).dead_end_lengths}
+    goal = {n: int(one.earned.where(one.at_goal == 1).max()) for n, one in maps.items()}
+    greedy = {n: _return_of_one_action(one, 1) for n, one in maps.items()}
+    elsewhere = {n: int(one.earned.where(one.at_goal == 0).max()) for n, one in maps.items()}
+    walks = {n: int(one.at_goal.sum()) for n, one in maps.items()}
+    return [
+        Finding(
+            NAME,
+            "one_action_stops",
+            "Action 1 alone, which is mostly right, never reaches the goal",
+            [comparisons.exact(_with(n), greedy[n], holds=greedy[n] < goal[n]) for n in maps],
+            "return of always taking action 1",
+            "; ".join(f"return {greedy[n]} of {goal[n]} {_with(n)}" for n in maps),
+        ),
+        Finding(
+            NAME,
+            "goal_is_best",
+            "One walk alone reaches the goal, and no other has as large a return",
+            [
+                comparisons.exact(
+                    _with(n), elsewhere[n], holds=walks[n] == 1 and elsewhere[n] < goal[n]
+                )
+                for n in maps
+            ],
+            "largest return elsewhere",
+            "; ".join(f"at most {elsewhere[n]} elsewhere {_with(n)}" for n in maps),
+        ),
+    ]
+
+
+def _with(dead_end_length: int) -> str:
+    return f"with dead ends of {dead_end_length}" if dead_end_length else "without dead ends"
 
 
 def _return_of_one_action(one: xr.Dataset, action: int) -> int:

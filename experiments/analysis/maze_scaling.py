@@ -8,16 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.analysis.learning_curves import first_update
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
-from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
 NAME = "maze_scaling"
-RIVALS = ("rloo", "grpo", "ei", "pkpo_sloo", "zscore_maxpo")
 GOAL_PROBABILITY = 0.5
 LONG_NAMES = {
     "updates_to_goal": "updates until the exact probability to reach the goal is one half; "
@@ -46,7 +45,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     config = stored_config(dataset)
     biases, ks = dataset.bias.values, config.grid.by_k.k
     figure, axes = style.grid_of_panels(
-        len(biases), len(ks), panel_width=2.1, panel_height=1.5, sharex=True, sharey=True
+        len(biases), len(ks), panel_height=1.6, sharex=True, sharey=True
     )
     for row, bias in enumerate(biases):
         for column, k in enumerate(ks):
@@ -58,16 +57,16 @@ def draw(dataset: xr.Dataset) -> Drawing:
         ax.set_xlabel("depth of the maze")
         ax.set_xticks(dataset.depth.values)
     style.log_axis(axes[0, 0], "y")
+    axes[0, 0].set_ylim(top=1.6 * config.run.num_updates)
     style.shared_legend(figure)
     return figure
 
 
 def _draw_panel(ax: Axes, of_bias: xr.Dataset, k: int, num_updates: int) -> None:
-    """Medians over seeds with the range of seeds; crosses at the top where most never arrive."""
-    ax.axhline(num_updates, color=style.GRAY, linestyle=":", linewidth=0.8, label="never (top)")
-    names = sorted(of_bias.estimator.values, key=lambda name: name == "maxpo")  # MaxPO on top
-    for position, name in enumerate(names):
-        updates = _updates(of_bias, str(name), k)
+    """Medians over seeds with the range of seeds; open markers at the top where most never do."""
+    never: dict[float, list[str]] = {}
+    for name in labels.estimators(of_bias):
+        updates = _updates(of_bias, name, k)
         if updates is None:
             continue
         learned = (updates.notnull().mean("seed") > 0.5).values
@@ -80,19 +79,23 @@ def _draw_panel(ax: Axes, of_bias: xr.Dataset, k: int, num_updates: int) -> None
             median,
             np.where(learned, filled.min("seed").values, np.nan),
             np.where(learned, filled.max("seed").values, np.nan),
-            str(name),
+            name,
         )
-        look = style.estimator_style(str(name))
-        offset = (position - (len(names) - 1) / 2) * 0.02 * float(of_bias.depth.max())
-        never = depths[~learned] + offset
-        ax.plot(
-            never,
-            np.full(never.size, num_updates),
-            linestyle="none",
-            marker=look.marker,
-            color=look.color,
-            fillstyle="none",
-        )
+        for depth in depths[~learned]:
+            never.setdefault(float(depth), []).append(name)
+    ax.axhline(
+        num_updates,
+        color=style.GRAY,
+        linestyle=":",
+        linewidth=0.8,
+        label=f"not within {num_updates:,} updates",
+    )
+    apart = 0.035 * float(np.ptp(of_bias.depth.values))
+    for depth, names in never.items():
+        for position, name in enumerate(names):
+            look = style.estimator_style(name).of_line() | {"label": "", "linestyle": "none"}
+            place = depth + apart * (position - (len(names) - 1) / 2)
+            ax.plot(place, num_updates, **look | {"markerfacecolor": "white"})
 
 
 def _updates(dataset: xr.Dataset, name: str, k: int) -> xr.DataArray | None:
@@ -104,74 +107,80 @@ def _updates(dataset: xr.Dataset, name: str, k: int) -> xr.DataArray | None:
     return None
 
 
-def _deepest(dataset: xr.Dataset, name: str, k: int, bias: float) -> int:
-    """The deepest maze that more than half of the seeds learn; 0 for none."""
-    updates = _updates(dataset, name, k)
-    if updates is None:
-        return 0
-    learned = updates.sel(bias=bias).notnull().mean("seed") > 0.5
-    depths = updates.depth.values[learned.values]
-    return int(depths.max()) if depths.size else 0
-
-
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """Where learning stops, and how MaxPO compares with RLOO and with its rivals at each K."""
+    """Who needs fewer updates, and who learns more of the mazes."""
     known = dataset.final_goal_probability.notnull().any(["k", "depth", "bias", "seed"])
     names = labels.estimators(dataset.isel(estimator=known.values))
     if "maxpo" not in names:
         return []
-    found = [_deeper_than(dataset, rival) for rival in names if rival != "maxpo"]
-    rivals = [rival for rival in (*RIVALS, *labels.added(names)) if rival in names]
-    return found + [_faster_than(dataset, rival) for rival in rivals]
+    faster = {"rloo": "", "ei": paper.BETTER, "pkpo_sloo": paper.BETTER, "zscore_maxpo": ""}
+    faster |= dict.fromkeys(labels.added(names), "")
+    found = [_faster_than(dataset, rival, faster[rival]) for rival in faster if rival in names]
+    if "rloo" in names:
+        found.insert(1, _learns_more(dataset, "rloo"))
+    return found
 
 
-def _deeper_than(dataset: xr.Dataset, rival: str) -> Finding:
+def _faster_than(dataset: xr.Dataset, rival: str, statement: str) -> Finding:
+    """Updates in the mazes that both learn, MaxPO over the rival, at each K.
+
+    The mazes of one seed are averaged first: their depths and biases share its random numbers.
+    """
     config, label = stored_config(dataset), style.plain_label(rival)
-    depths = {
-        (int(k), float(bias)): (
-            _deepest(dataset, "maxpo", k, bias),
-            _deepest(dataset, rival, k, bias),
-        )
-        for k in config.grid.by_k.k
-        for bias in dataset.bias.values
-    }
-    text = "; ".join(
-        f"K = {k}, bias {bias:g}: {ours} against {theirs}"
-        for (k, bias), (ours, theirs) in depths.items()
-    )
-    return Finding(
-        NAME,
-        f"maxpo_as_deep_as_{labels.short(rival)}",
-        f"MaxPO learns mazes at least as deep as {label} does within "
-        f"{config.run.num_updates} updates, at every K and bias",
-        f"deepest learned, {text}",
-        all(ours >= theirs for ours, theirs in depths.values()),
-    )
-
-
-def _faster_than(dataset: xr.Dataset, rival: str) -> Finding:
-    """The updates in the mazes that are learned by both, MaxPO over the rival, at each K."""
-    texts, faster, label = [], [], style.plain_label(rival)
-    for k in stored_config(dataset).grid.by_k.k:
+    effects = []
+    for k in config.grid.by_k.k:
         ours, theirs = _updates(dataset, "maxpo", k), _updates(dataset, rival, k)
         if ours is None or theirs is None:
             continue
-        logs = np.log(ours.values / theirs.values).ravel()
-        logs = logs[np.isfinite(logs)]
-        if logs.size == 0:
-            texts.append(f"K = {k}: no maze learned by both")
-            faster.append(False)
+        logs = xr.DataArray(np.log(ours) - np.log(theirs))
+        of_seeds = logs.mean([dim for dim in logs.dims if dim != "seed"]).dropna("seed")
+        if of_seeds.size == 0:
+            effects.append(comparisons.exact(f"at K = {k}", np.nan))
             continue
-        low, high = bootstrap_interval(logs, statistic=np.mean)
-        interval = f"[{np.exp(low):.2f}, {np.exp(high):.2f}]"
-        texts.append(f"K = {k}: {np.exp(logs.mean()):.2f} {interval} in {logs.size} mazes")
-        faster.append(bool(high < 0))
+        ratios = np.exp(of_seeds.values)
+        effects.append(
+            comparisons.ratio_below_one(
+                f"at K = {k}", ratios, np.ones_like(ratios), num_effects=len(config.grid.by_k.k)
+            )
+        )
     return Finding(
         NAME,
         f"maxpo_faster_than_{labels.short(rival)}",
-        f"MaxPO needs fewer updates than {label} in the mazes that both learn, at every K",
-        f"geometric mean of the ratio, {'; '.join(texts)}",
-        all(faster),
+        f"MaxPO needs fewer updates than {label} in mazes that both learn",
+        effects,
+        f"updates to the goal, MaxPO over {label}, geometric mean",
+        paper=statement,
+        tested=_tested(dataset) if statement else "",
+    )
+
+
+def _tested(dataset: xr.Dataset) -> str:
+    depths = dataset.depth.values
+    group_size = stored_config(dataset).run.group_size
+    return f"random mazes of depth {depths.min()} to {depths.max()}, B = {group_size}"
+
+
+def _learns_more(dataset: xr.Dataset, rival: str) -> Finding:
+    """The share of the mazes of a seed that are learned at all."""
+    config, label = stored_config(dataset), style.plain_label(rival)
+    effects = []
+    for k in config.grid.by_k.k:
+        shares = []
+        for name in ("maxpo", rival):
+            updates = _updates(dataset, name, k)
+            if updates is not None:
+                learned = updates.notnull()
+                shares.append(learned.mean([dim for dim in learned.dims if dim != "seed"]))
+        if len(shares) == 2:
+            effects.append(
+                comparisons.difference(f"at K = {k}", *shares, num_effects=len(config.grid.by_k.k))
+            )
+    return Finding(
+        NAME,
+        f"maxpo_learns_more_than_{labels.short(rival)}",
+        f"MaxPO learns more of the mazes than {label} within {config.run.num_updates} updates",
+        effects,
+        f"share of the mazes that are learned, MaxPO minus {label}",
     )
 
 
@@ -179,6 +188,8 @@ def caption(dataset: xr.Dataset) -> str:
     """Caption generated from the configuration that produced the data."""
     run = stored_config(dataset).run
     prob = 1 / (1 + np.exp(-run.initial_logit))
+    at_one = dataset.final_goal_probability.sel(k=dataset.k == 1).notnull().any()
+    same = "Estimators of J_1 are the same in every column. " if at_one else ""
     return (
         f"Updates until the exact probability to reach the goal is one half, in random mazes of "
         f"growing depth whose correct path takes action 1 in a share (the bias) of its steps. "
@@ -186,8 +197,8 @@ def caption(dataset: xr.Dataset) -> str:
         f"of action 1 in every state, groups of B = {run.group_size}, learning rate "
         f"{run.learning_rate:g}. Lines: medians over {dataset.sizes['seed']} seeds, each with a "
         f"maze of its own; shaded: from the fastest to the slowest. Open markers on the dotted "
-        f"line: most seeds have not got there in {run.num_updates} updates. Estimators of J_1 are "
-        f"the same in every column. A policy with one logit is left out: where the path turns, it "
+        f"line: most seeds have not got there in {run.num_updates} updates. {same}"
+        f"A policy with one logit is left out: where the path turns, it "
         f"reaches the goal with probability 1/4 at most."
     )
 

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.analysis.learning_curves import (
-    at_the_edge,
     check_tuning,
-    mean_with_interval,
+    how_tuned,
     tune,
 )
 from experiments.common import style
@@ -21,6 +21,7 @@ from experiments.common.findings import Finding
 from experiments.common.statistics import bootstrap_interval
 from experiments.engine.figure import Figure
 
+NAME = "pass_at_k"
 KS = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256])
 MOST_TRIES = int(KS[-1])
 POLICY_LABELS = {"table": "table for each prompt", "shared": "shared low-rank policy"}
@@ -85,7 +86,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     """One row per policy: pass@k over all prompts and by class, and the change of support."""
     policies = dataset.policy.values
     figure, axes = style.grid_of_panels(
-        len(policies), len(CLASSES) + 1, panel_width=1.85, panel_height=1.75, sharex="col"
+        len(policies), len(CLASSES) + 1, panel_height=1.75, sharex="col"
     )
     for row, policy in enumerate(policies):
         of_policy = dataset.sel(policy=policy)
@@ -98,14 +99,12 @@ def draw(dataset: xr.Dataset) -> Drawing:
     style.panel_title(axes[0, -1], f"solvable in {MOST_TRIES}")
     for ax in axes[-1, :-1]:
         ax.set_xlabel("$k$")
-    axes[-1, -1].set_xlabel("prompts lost and gained")
+    axes[-1, -1].set_xlabel("prompts lost\nand gained")
     style.shared_legend(figure, axes[:, :-1])
     return figure
 
 
 def _draw_class(ax: Axes, of_prompts: xr.Dataset) -> None:
-    base = pass_at(of_prompts.base_success_prob, KS).mean("prompt")
-    ax.plot(KS, base.values, color="black", ls=":", lw=1.6, label="base policy")
     for name in labels.defined(of_prompts.success_prob):
         values = pass_at(of_prompts.success_prob.sel(estimator=name), KS).mean("prompt")
         points = values.transpose("seed", "k").values
@@ -117,8 +116,9 @@ def _draw_class(ax: Axes, of_prompts: xr.Dataset) -> None:
             interval.low,
             interval.high,
             str(name),
-            markevery=2,
         )
+    base = pass_at(of_prompts.base_success_prob, KS).mean("prompt")
+    ax.plot(KS, base.values, color="black", ls=":", lw=1.6, label="base policy", zorder=1.9)
     style.log_axis(ax, "x", base=2)
     ax.set_xticks([1, 4, 16, 64, 256])
 
@@ -131,59 +131,97 @@ def _draw_support(ax: Axes, of_policy: xr.Dataset) -> None:
         for counts, sign in ((gained, 1), (lost, -1)):
             values = sign * counts.sel(estimator=name).values.astype(np.float64)
             interval = bootstrap_interval(values, statistic=np.mean)
-            ax.barh(place, values.mean(), color=look.color, height=0.7, alpha=0.75)
+            ax.barh(place, values.mean(), color=look.color, height=0.7, alpha=0.6)
             ax.plot([interval.low, interval.high], [place, place], color="black", lw=1)
+        ax.plot(  # the marker stands for the name
+            -0.08,
+            place,
+            transform=ax.get_yaxis_transform(),
+            clip_on=False,
+            **look.of_line() | {"label": "", "linestyle": "none"},
+        )
     ax.axvline(0, color="black", lw=0.6)
-    ax.set_yticks(np.arange(of_policy.sizes["estimator"]), [])
+    ax.set_yticks([])
     ax.invert_yaxis()
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """Who wins at few and at many tries, and what becomes of the support."""
+    """What MaxPO gains at many tries and pays at one, and what becomes of the support."""
     names = labels.defined(dataset.success_prob)
-    found = [
-        _above(dataset, other, k)
-        for other in names
-        for k in (1, MOST_TRIES)
-        if "maxpo" in names and other != "maxpo"
-    ]
-    return found + [_widens(dataset, name) for name in names]
+    if "maxpo" not in names:
+        return []
+    found = []
+    if "rloo" in names:
+        found += [_above(dataset, "rloo", MOST_TRIES, paper.PASS_AT_K), _above(dataset, "rloo", 1)]
+    rivals = {"pkpo_sloo_minus_one": paper.BETTER} | dict.fromkeys(labels.added(names), "")
+    found += [_above(dataset, one, MOST_TRIES, rivals[one]) for one in rivals if one in names]
+    widening = {"maxpo": paper.SUPPORT, "rloo": ""}
+    return found + [_widens(dataset, one, widening[one]) for one in widening if one in names]
 
 
-def _above(dataset: xr.Dataset, other: str, k: int) -> Finding:
+def _tested(dataset: xr.Dataset) -> str:
+    run = stored_config(dataset).run
+    size = f"{run.num_prompts} prompts of {run.num_answers} answers"
+    return f"{size}, B = {run.group_size}, K = {run.k}"
+
+
+def _above(dataset: xr.Dataset, other: str, k: int, statement: str = "") -> Finding:
     """Paired by seed, over all prompts."""
     values = pass_at(dataset.success_prob, np.array([k])).isel(k=0).mean("prompt")
-    ours, theirs = values.sel(estimator="maxpo"), values.sel(estimator=other)
-    measured, verdicts = [], []
-    for policy in map(str, dataset.policy.values):
-        a, b = (v.sel(policy=policy).values for v in (ours, theirs))
-        gain = mean_with_interval(a - b)
-        measured.append(f"{policy}: {a.mean():.3f} against {b.mean():.3f}, difference {gain}")
-        verdicts.append(bootstrap_interval(a - b, statistic=np.mean).low > 0)
+    policies, label = [str(policy) for policy in dataset.policy.values], style.plain_label(other)
+    effects = [
+        comparisons.difference(
+            _with(policy),
+            *(values.sel(policy=policy, estimator=name) for name in ("maxpo", other)),
+            num_effects=len(policies),
+        )
+        for policy in policies
+    ]
     return Finding(
-        "pass_at_k",
+        NAME,
         f"maxpo above {labels.short(other)} at k = {k}",
-        f"MaxPO has a larger pass@{k} over all prompts than {style.plain_label(other)}, with "
-        "either policy",
-        "; ".join(measured),
-        all(verdicts),
+        f"MaxPO ends with a larger pass@{k} than {label}",
+        effects,
+        f"pass@{k} over all prompts, MaxPO minus {label}",
+        paper=statement,
+        tested=_tested(dataset) if statement else "",
     )
 
 
-def _widens(dataset: xr.Dataset, name: str) -> Finding:
-    gained, lost = (counts.sel(estimator=name) for counts in support_changes(dataset))
-    measured, verdicts = [], []
-    for policy in map(str, dataset.policy.values):
-        up, down = (counts.sel(policy=policy).values.astype(float) for counts in (gained, lost))
-        measured.append(f"{policy}: {mean_with_interval(up)} won, {mean_with_interval(down)} lost")
-        verdicts.append(bootstrap_interval(up - down, statistic=np.mean).low > 0)
+def _with(policy: str) -> str:
+    return "with one shared policy" if policy == "shared" else "with a table a prompt"
+
+
+def _widens(dataset: xr.Dataset, name: str, statement: str) -> Finding:
+    """Prompts won minus prompts lost."""
+    gained, lost = (
+        counts.sel(estimator=name).astype(np.float64) for counts in support_changes(dataset)
+    )
+    policies = [str(policy) for policy in dataset.policy.values]
+    effects = [
+        comparisons.difference(
+            _with(policy),
+            gained.sel(policy=policy),
+            lost.sel(policy=policy),
+            num_effects=len(policies),
+        )
+        for policy in policies
+    ]
+    counts = "; ".join(
+        f"{float(gained.sel(policy=p).mean()):.1f} won, {float(lost.sel(policy=p).mean()):.1f} "
+        f"lost {_with(p)}"
+        for p in policies
+    )
     return Finding(
-        "pass_at_k",
+        NAME,
         f"{labels.short(name)} widens support",
         f"{style.plain_label(name)} makes more prompts solvable within {MOST_TRIES} tries than it "
-        "makes unsolvable, with either policy",
-        f"of {dataset.sizes['prompt']} prompts, {'; '.join(measured)}",
-        all(verdicts),
+        "loses",
+        effects,
+        f"prompts won minus prompts lost, of {dataset.sizes['prompt']}",
+        counts,
+        paper=statement,
+        tested=_tested(dataset) if statement else "",
     )
 
 
@@ -192,24 +230,31 @@ def caption(dataset: xr.Dataset) -> str:
     config = stored_config(dataset)
     run = config.run
     grids = {name: axes.learning_rate for name, axes in config.grid.items()}
+    objective = f"pass@{run.k}"
     tuned = "; ".join(
-        f"{POLICY_LABELS[policy]}: {', '.join(f'{rate:g}' for rate in grids[policy])}, "
-        f"{at_the_edge(dataset.learning_rate.sel(policy=policy).values, grids[policy])} of "
-        f"{dataset.sizes['estimator']} choices on its edge"
+        f"{POLICY_LABELS[policy]}: "
+        + how_tuned(
+            dataset.learning_rate.sel(policy=policy).values,
+            grids[policy],
+            config.num_tuning_seeds,
+            objective,
+        )
         for policy in map(str, dataset.policy.values)
     )
+    rows = {"table": "a softmax table for each prompt", "shared": "one policy for all prompts, "}
+    rows["shared"] += f"of rank {run.rank}"
+    said = "; ".join(rows[str(policy)] for policy in dataset.policy.values)
     return (
         f"pass@k on {run.num_prompts} prompts with {run.num_answers} answers of which one "
         f"is right, whose base success probability p runs from {run.hardest:g} to "
         f"{run.easiest:g}, after {run.num_updates} updates of plain gradient ascent with "
         f"B = {run.group_size} tries of every prompt and K = {run.k}. pass@k is exact, 1 - "
-        f"(1-p)^k, from the policy's parameters. Rows: a softmax table for each prompt; one policy "
-        f"of rank {run.rank} for all prompts. Curves: mean over {dataset.sizes['seed']} seeds; "
-        "bands: 95% bootstrap intervals; dotted: base policy. Last column: prompts that became "
+        f"(1-p)^k, from the policy's parameters. Rows: {said}. Curves: mean over "
+        f"{dataset.sizes['seed']} seeds; bands: 95% bootstrap intervals; dotted: base policy. "
+        "Last column: prompts that became "
         f"solvable (right) and unsolvable (left) within {MOST_TRIES} tries, that is, whose "
-        f"pass@{MOST_TRIES} rose above or fell below {SOLVABLE:g}; lines: 95% intervals. Learning "
-        f"rates are chosen for the largest pass@{run.k} after training on "
-        f"{config.num_tuning_seeds} other seeds, by the same grid for every estimator ({tuned})."
+        f"pass@{MOST_TRIES} rose above or fell below {SOLVABLE:g}; lines: 95% intervals. "
+        f"Learning rate of each estimator: {tuned}."
     )
 
 

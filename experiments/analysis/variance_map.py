@@ -1,6 +1,5 @@
 """Exact variance ratio of EI and MaxPO on Bernoulli bandits, by enumeration of success counts."""
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,24 +8,31 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
 from ml_collections import ConfigDict
 
-from experiments.analysis import labels
+from experiments.analysis import effects as comparisons
+from experiments.analysis import labels, paper
 from experiments.common import style
 from experiments.common.configuration import stored_config
 from experiments.common.findings import Finding
 from experiments.engine.figure import Figure
 
+NAME = "variance_map"
 COLORS = "PuOr"
+LONG_NAMES = {
+    "variance": "exact trace of the covariance of the gradient estimate",
+    "limit": "the same of orthogonal scores, the limit of many arms",
+}
 LARGEST_FACTOR = 4  # ratios beyond it share its color
 
 
 def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Exact variances [num_actions, estimator, k, success_prob]."""
+    """Exact variances [num_actions, estimator, k, success_prob], and their limit of many arms."""
     variance = grids["map"].variance.rename(arms_per_outcome="num_actions")
     dataset = variance.assign_coords(num_actions=2 * variance.num_actions).to_dataset()
-    names = {"variance": "exact trace of the covariance of the gradient estimate"}
-    return labels.label(dataset, names)
+    dataset["limit"] = grids["limit"].variance
+    return labels.label(dataset, LONG_NAMES)
 
 
 def _others(dataset: xr.Dataset) -> list[str]:
@@ -40,6 +46,13 @@ def _ratio(dataset: xr.Dataset, other: str) -> xr.DataArray:
     variance = dataset.variance
     ratio = variance.sel(estimator=other, drop=True) / variance.sel(estimator="maxpo", drop=True)
     return ratio.transpose("num_actions", "success_prob", "k")
+
+
+def _limit(dataset: xr.Dataset, other: str) -> xr.DataArray:
+    """The ratio that theory predicts for many arms."""
+    ratio = dataset.limit.sel(estimator=other, drop=True)
+    ratio = ratio / dataset.limit.sel(estimator="maxpo", drop=True)
+    return ratio.transpose("success_prob", "k")
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
@@ -61,6 +74,9 @@ def draw(dataset: xr.Dataset) -> Drawing:
         bar.set_label(f"variance {style.estimator_style(name).label} / MaxPO")
     for ax in axes[-1]:
         ax.set_xlabel("$K / B$")
+    lines = {"equal on $n$ arms": "-", "equal on many arms (theory)": "--"}
+    handles = [Line2D([], [], color="black", ls=ls, label=text) for text, ls in lines.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
@@ -72,6 +88,12 @@ def _draw_map(ax: Axes, dataset: xr.Dataset, name: str, n: int, norm: Normalize)
     ax.pcolormesh(share, probs, logs, norm=norm, cmap=COLORS, shading="nearest", rasterized=True)
     if np.nanmin(logs) < 0 < np.nanmax(logs):
         ax.contour(share, probs, logs, levels=[0.0], colors="black", linewidths=1.2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        limit = np.log2(_limit(dataset, name).values)
+    if np.nanmin(limit) < 0 < np.nanmax(limit):
+        ax.contour(
+            share, probs, limit, levels=[0.0], colors="black", linewidths=0.9, linestyles="--"
+        )
     ax.grid(visible=False)
     style.panel_title(ax, f"$n = {n}$, $B = {group_size}$")
 
@@ -81,42 +103,62 @@ def _factor(exponent: int) -> str:
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
-    """Where each estimator wins, for every number of arms."""
+    """Where each estimator wins, and by how much."""
     return [finding for other in _others(dataset) for finding in _against(dataset, other)]
 
 
 def _against(dataset: xr.Dataset, other: str) -> list[Finding]:
     ratio, label = _ratio(dataset, other), style.plain_label(other)
-    suffix = "" if other == "ei" else f"_{labels.short(other)}"
-    found = []
-    for n in map(int, ratio.num_actions.values):
-        of_n = ratio.sel(num_actions=n)
-        where_maxpo = float((of_n > 1).sum() / of_n.notnull().sum())
-        found.append(
-            Finding(
-                "variance_map",
-                f"maxpo_somewhere_n{n}{suffix}",
-                f"on {n} arms MaxPO has a lower variance than {label} on more than half of the map",
-                f"MaxPO is lower on {where_maxpo:.0%} of the (K, p) points; {label} / MaxPO from "
-                f"{float(of_n.min()):.3g} to {float(of_n.max()):.3g}",
-                where_maxpo > 0.5,
-            )
-        )
-    most_arms = ratio.isel(num_actions=-1).dropna("k", how="all")
-    thresholds = [_first_above_one(most_arms.sel(k=k)) for k in most_arms.k.values]
-    found.append(
+    of_sizes = {int(n): ratio.sel(num_actions=n) for n in ratio.num_actions.values}
+    lower = {n: float((r > 1).sum() / r.notnull().sum()) for n, r in of_sizes.items()}
+    most = max(of_sizes)
+    run = stored_config(dataset).run
+    extremes = {n: (float(r.min()), float(r.max())) for n, r in of_sizes.items()}
+    return [
         Finding(
-            "variance_map",
-            f"threshold_rises_with_k{suffix}",
-            f"on {int(ratio.num_actions[-1])} arms MaxPO varies less than {label} above a success "
-            "probability that does not fall as K grows",
-            ", ".join(
-                f"K = {k}: p > {p:g}" for k, p in zip(most_arms.k.values, thresholds, strict=True)
+            NAME,
+            f"maxpo_lower_than_{labels.short(other)}",
+            f"MaxPO varies less than {label} on most of the map",
+            [comparisons.exact(f"on {n} arms", x, holds=x > 0.5) for n, x in lower.items()],
+            "share of the points (K, p) at which MaxPO has the lower variance",
+            "; ".join(f"on {share:.0%} of it with {n} arms" for n, share in lower.items()),
+            paper=paper.LOWER_VARIANCE if other == "ei" else "",
+            tested=f"Bernoulli bandits, B = {run.group_size}, K = {int(ratio.k.min())} to "
+            f"{int(ratio.k.max())}, all p",
+        ),
+        _threshold(of_sizes[most].dropna("k", how="all"), most, other),
+        Finding(
+            NAME,
+            f"extremes_{labels.short(other)}",
+            f"The more arms, the more {label} can lose and the less it can gain",
+            [
+                comparisons.exact(f"at {word} on {n} arms", value)
+                for n, ends in extremes.items()
+                for word, value in zip(("least", "most"), ends, strict=True)
+            ],
+            f"variance of {label} over that of MaxPO",
+            "; ".join(
+                f"{low:.3g} to {high:.3g} times MaxPO on {n} arms"
+                for n, (low, high) in extremes.items()
             ),
-            all(a <= b for a, b in itertools.pairwise(thresholds)),
-        )
+        ),
+    ]
+
+
+def _threshold(of_most: xr.DataArray, num_arms: int, other: str) -> Finding:
+    """Where the two variances cross, for every K, on the most arms."""
+    label, ks = style.plain_label(other), of_most.k.values
+    thresholds = {int(k): _first_above_one(of_most.sel(k=k)) for k in ks}
+    shown = [int(k) for k in ks[[0, len(ks) // 2, -1]]]
+    return Finding(
+        NAME,
+        f"threshold_{labels.short(other)}",
+        f"On {num_arms} arms MaxPO varies less than {label} above a success probability that grows "
+        "with K",
+        [comparisons.exact(f"at K = {k}", p) for k, p in thresholds.items()],
+        f"largest success probability p at which {label} varies less",
+        ", ".join(f"p > {thresholds[k]:.2g} at K = {k}" for k in dict.fromkeys(shown)),
     )
-    return found
 
 
 def _first_above_one(of_k: xr.DataArray) -> float:
@@ -133,8 +175,9 @@ def caption(dataset: xr.Dataset) -> str:
         f"When does the leave-two-out baseline help? Exact ratio of the total variances of "
         f"{others} and MaxPO on Bernoulli bandits with n arms, of which half succeed (together "
         f"with probability p) and half fail, for groups of B = {run.group_size}. Purple: MaxPO "
-        f"has the lower variance; orange: the other has; black line: equal. Colors end at a factor "
-        f"of {LARGEST_FACTOR}. Every value is exact: the number of successes is enumerated."
+        f"has the lower variance; orange: the other has; black line: equal; dashed: where "
+        "theory puts it for many arms, whose scores are orthogonal. Colors end at a factor of "
+        f"{LARGEST_FACTOR}. Every value is exact: the number of successes is enumerated."
     )
 
 
@@ -148,7 +191,7 @@ def check(config: ConfigDict) -> None:
 FIGURE = Figure(
     name="variance_map",
     question="When does the leave-two-out baseline lower the variance?",
-    grids={"map": "bernoulli_gradients"},
+    grids={"map": "bernoulli_gradients", "limit": "orthogonal_gradients"},
     summarize=summarize,
     draw=draw,
     findings=findings,

@@ -14,6 +14,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from experiments.analysis import benchmark_estimators as benchmark
 from experiments.common import command_line, comparison, findings, gallery
 from experiments.common.atomic_file import atomic_write, check_writable
 from experiments.common.configuration import PROJECT_ROOT, resolve_config
@@ -272,6 +273,9 @@ def _stored_entries(names: Sequence[str], out_dir: Path, failures: dict[str, str
     for name in names:
         if (out_dir / name / update.MANIFEST).exists() and name not in failures:
             _attempt(name, failures, functools.partial(_add_entry, entries, name, out_dir))
+    if (out_dir / benchmark.NAME / update.MANIFEST).exists():
+        add = functools.partial(_add_benchmark, entries, out_dir)
+        _attempt(benchmark.NAME, failures, add)
     return entries
 
 
@@ -283,7 +287,21 @@ def _add_entry(entries: list[Entry], name: str, out_dir: Path) -> None:
         raise UserError(f"{error}; make it anew by --only={name}") from error
     if stored is not None:
         found = figure.findings(stored.dataset)
-        entries.append(Entry(name, figure.caption(stored.dataset), found, stored.manifest))
+        caption = figure.caption(stored.dataset)
+        entries.append(Entry(name, figure.question, caption, found, stored.manifest))
+
+
+def _add_benchmark(entries: list[Entry], out_dir: Path) -> None:
+    """The benchmark, which `make benchmark` makes: its tables stand among the details."""
+    try:
+        stored = update.load(benchmark.NAME, out_dir)
+    except update.DamagedError as error:
+        raise UserError(f"{error}; make it anew by `make benchmark`") from error
+    if stored is not None:
+        dataset = stored.dataset
+        texts = benchmark.QUESTION, benchmark.caption(dataset), benchmark.findings(dataset)
+        tables = benchmark.tables(dataset)
+        entries.append(Entry(benchmark.NAME, *texts, stored.manifest, details=tables))
 
 
 def _write(out_dir: Path, entries: Sequence[Entry]) -> None:
@@ -296,12 +314,11 @@ def _write(out_dir: Path, entries: Sequence[Entry]) -> None:
 
 def _summarize(entries: Sequence[Entry], out_dir: Path, failures: Mapping[str, str]) -> None:
     every = [finding for entry in entries for finding in entry.findings]
-    print("\n" + findings.table(every))
-    num_holding = sum(finding.holds for finding in every)
+    print("\n" + findings.text(every))
     failed = f", {len(failures)} failed" if failures else ""
     shown = f"{len(entries)} {'figure' if len(entries) == 1 else 'figures'}"
     print(
-        f"\n{shown}{failed}; {num_holding} of {len(every)} findings hold.\n"
+        f"\n{shown}{failed}; {len(every)} findings.\n"
         f"Figures, {FINDINGS} and {GALLERY} are in {out_dir}/"
     )
 

@@ -10,7 +10,9 @@ __all__ = [
     "gradients",
     "multisets",
     "optimum",
+    "orthogonal",
     "policy",
+    "variance_floor",
 ]
 
 __getattr__, __dir__ = on_first_use(__name__, __all__)

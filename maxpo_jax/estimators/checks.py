@@ -170,6 +170,47 @@ def integer_k(name: str, k: Any) -> int | jax.Array:
         ) from None
 
 
+def coefficients_tuple(name: str, coefficients: Any) -> tuple[float, ...]:
+    """Coefficients of K sorted rewards as K Python floats, which can be hashed.
+
+    Args:
+      name: the caller, for messages.
+      coefficients: [K] numbers, a sequence or an array, ascending ranks.
+
+    Returns:
+      K floats.
+
+    Raises:
+      ValueError: traced, not real, not one-dimensional, empty, or not finite.
+    """
+    if is_traced(*jax.tree.leaves(coefficients)):
+        raise ValueError(
+            f"{name}: coefficients must be known before the program is compiled, got traced ones; "
+            "use numbers or a NumPy array made outside of it, or a tuple as a static argument."
+        )
+    try:
+        values = np.asarray(coefficients)
+        if not (values.dtype == object or np.isrealobj(values)):
+            raise TypeError
+        values = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}: coefficients must be real numbers, one for each of K sorted rewards, got "
+            f"{coefficients!r}."
+        ) from None
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(
+            f"{name}: coefficients must have shape [K] with K >= 1, one for each of K sorted "
+            f"rewards, got shape {list(values.shape)}; for several objectives call it for each."
+        )
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ValueError(
+            f"{name}: coefficients must be finite, got {values[bad[0]]} at index {bad[0]}."
+        )
+    return tuple(values.tolist())
+
+
 def check_k(
     name: str, k: int | jax.Array, k_range: KRange, group_size: int, masked: bool = False
 ) -> None:

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 from experiments.common import style
 from experiments.common.configuration import stored_config
-from experiments.common.findings import Finding
+from experiments.common.findings import Effect, Finding
 from experiments.engine.figure import Figure
 
 MEASUREMENT = "tests.engine.toy_measurement"
@@ -35,7 +35,8 @@ def draw(dataset):
 
 def findings(dataset):
     mean = float(dataset.value.mean())
-    return [Finding("toy", "mean", "the mean is below ten", f"{mean:.2f}", mean < 10)]
+    effect = Effect("", mean, mean, mean, "holds" if mean < 10 else "does not hold")
+    return [Finding("toy", "mean", "The mean is below ten", [effect], "mean")]
 
 
 def caption(dataset):
