@@ -4,10 +4,10 @@
 "nothing" where no constant c makes it so. `x floor`: the variance over the least that any estimator
 has which is unbiased for the same and sees rewards alone; for 0/1 rewards and an infinity of
 actions, at success probabilities 0.1, 0.5 and 0.9, and at the B and K of c; "-" for other targets
-than J_K and J_1, and where draws add to the variance. `shift` and `scale`: whether adding a
-constant changes nothing and scaling the rewards scales the advantages ("-" for 0/1 rewards). The
+than J_K and J_1, and where draws or ratios add to the variance. `shift` and `scale`: whether adding
+a constant changes nothing and scaling the rewards scales the advantages ("-" for 0/1 rewards). The
 tests hold each of these to exact enumeration. `rspo = ei`: an alias, the same function under a
-name, a source and a range of K of its own.
+name, a source and a range of K of its own. "ratios": for samples of an older policy.
 """
 
 import sys
@@ -50,7 +50,8 @@ def row(entry: Estimator) -> tuple[str, ...]:
         _mark(entry.shift_invariant) if real else "-",
         _mark(entry.scale_equivariant) if real else "-",
         entry.k_range.text.removesuffix(" with B >= 2"),
-        ("real" if real else "0/1") + (", draws" if entry.randomized else ""),
+        ("real" if real else "0/1")
+        + (", draws" if entry.randomized else ", ratios" if entry.off_policy else ""),
         f"{entry.citation}: {entry.equation}",
     )
 
@@ -72,7 +73,8 @@ def example_k(entry: Estimator) -> int:
 def over_floor(entry: Estimator) -> str:
     """The variance over the floor at each success probability of the example, or "-"."""
     of_one_objective = entry.unbiased and entry.target in ("J_K", "J_1")
-    if not of_one_objective or entry.scale is None or entry.randomized:
+    of_rewards_alone = not (entry.randomized or entry.off_policy)
+    if not of_one_objective or entry.scale is None or not of_rewards_alone:
         return "-"
     k, rewards = example_k(entry), [0.0, 1.0]
     probs = np.stack([1 - EXAMPLE_SUCCESS_PROBS, EXAMPLE_SUCCESS_PROBS], axis=-1)
@@ -85,7 +87,8 @@ def over_floor(entry: Estimator) -> str:
 
 def table(markdown: bool) -> str:
     """The facts of all registered estimators, one line each."""
-    rows = [row(estimators.get(name)) for name in estimators.names()]
+    names = (*estimators.names(), *estimators.names(off_policy=True))
+    rows = [row(estimators.get(name)) for name in names]
     if markdown:
         rows = [(f"`{name.replace(' = ', '` = `')}`", *facts) for name, *facts in rows]
         lines = [HEAD, ("---",) * len(HEAD), *rows]

@@ -10,7 +10,7 @@ def test_every_estimator_has_a_line_in_each_format(capsys):
     for arguments in ([], ["--format=markdown"]):
         assert list_estimators.run(arguments) == 0
         lines = capsys.readouterr().out.splitlines()
-        for name in estimators.names():
+        for name in (*estimators.names(), *estimators.names(off_policy=True)):
             assert sum(name in line.replace("|", " ").replace("`", " ").split() for line in lines)
 
 

@@ -33,6 +33,7 @@ from maxpo_jax.estimators.maxrl import (
 )
 from maxpo_jax.estimators.off_policy import (
     off_policy_max_at_k,
+    off_policy_max_at_k_centered,
     off_policy_max_at_k_first_order,
     off_policy_max_at_k_leave_one_out,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "min_at_k",
     "names",
     "off_policy_max_at_k",
+    "off_policy_max_at_k_centered",
     "off_policy_max_at_k_first_order",
     "off_policy_max_at_k_leave_one_out",
     "order_statistic",

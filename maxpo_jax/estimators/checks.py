@@ -103,6 +103,42 @@ def mask_array(name: str, where: ArrayLike | None, rewards: jax.Array) -> jax.Ar
     return where
 
 
+def ratios_array(
+    name: str, ratios: ArrayLike | None, rewards: jax.Array, where: jax.Array | None
+) -> jax.Array:
+    """Ratios pi / pi_old of the probabilities of the samples as a floating-point array [..., B].
+
+    Raises:
+      ValueError: none, or of another shape than the rewards; outside jit, ratios of valid samples
+        that are negative or not finite.
+    """
+    if ratios is None:
+        raise ValueError(
+            f"{name}: samples of an older policy come with their ratios: pass ratios="
+            "exp(log pi - log pi_old), one for each reward; for samples of the current policy use "
+            "'maxpo' or 'ei'."
+        )
+    ratios = jnp.asarray(ratios)
+    if not jnp.issubdtype(ratios.dtype, jnp.floating):
+        ratios = ratios.astype(jnp.float32)
+    if ratios.shape != rewards.shape:
+        raise ValueError(
+            f"{name}: ratios must have the shape of the rewards {rewards.shape}, one for each "
+            f"sample, got {ratios.shape}."
+        )
+    if not is_traced(ratios, where):
+        wrong = ~(np.isfinite(ratios) & (np.asarray(ratios) >= 0))
+        if where is not None:
+            wrong &= np.asarray(where)
+        if wrong.any():
+            raise ValueError(
+                f"{name}: ratios must be finite and not negative, which they are not at index "
+                f"{np.argwhere(wrong)[0].tolist()}; they are exp(log pi - log pi_old), not its "
+                "logarithm."
+            )
+    return ratios
+
+
 def integer_k(name: str, k: Any) -> int | jax.Array:
     """K as a Python int where its value is known, else as the traced integer scalar it is.
 
@@ -112,10 +148,16 @@ def integer_k(name: str, k: Any) -> int | jax.Array:
     if is_traced(k):
         if k.shape != () or not jnp.issubdtype(k.dtype, jnp.integer):
             raise ValueError(
-                f"{name}: a traced k must be an integer scalar, got {k.dtype}{list(k.shape)}."
+                f"{name}: a traced k must be an integer scalar, got {k.dtype}{list(k.shape)}; "
+                "for groups with a k of their own use jax.vmap over rewards and k."
             )
         # A narrow type cannot hold the group sizes that K is compared with.
         return k if k.dtype.itemsize == 8 else k.astype(jnp.int32)
+    if np.ndim(k) > 0:
+        raise ValueError(
+            f"{name}: k must be one integer, got shape {list(np.shape(k))}; for groups with a k of "
+            "their own use jax.vmap over rewards and k."
+        )
     try:
         if isinstance(k, (bool, np.bool_)):
             raise TypeError
@@ -184,7 +226,11 @@ def check_k(
 
 
 def check_values(
-    name: str, rewards: jax.Array, where: jax.Array | None, k: int | jax.Array, k_range: KRange
+    name: str,
+    rewards: jax.Array | np.ndarray,
+    where: jax.Array | None,
+    k: int | jax.Array,
+    k_range: KRange,
 ) -> None:
     """Refuse what only a look at the numbers can show; does nothing for traced arrays.
 
@@ -213,7 +259,7 @@ def check_values(
             )
 
 
-def check_binary(name: str, rewards: jax.Array, where: jax.Array | None) -> None:
+def check_binary(name: str, rewards: jax.Array | np.ndarray, where: jax.Array | None) -> None:
     """Refuse rewards other than 0 and 1; does nothing for traced arrays.
 
     Raises:
