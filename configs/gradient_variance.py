@@ -30,13 +30,13 @@ def get_config(mode: str = "full") -> ConfigDict:
     }
     num_actions: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
     num_actions_of_ks: tuple[int, ...] = (8, 64, 512)
-    num_actions_of_exact: tuple[int, ...] = (2, 4)
+    num_actions_of_exact: tuple[int, ...] = (2, 3, 4, 6)
     ks: tuple[int, ...] = tuple(range(1, 16))
     if mode == "smoke":
         common |= {"reward_family": ("gaussian",), "seed": "0:8"}
         common |= {"estimator": ("maxpo", "canonical", "ei", "pkpo_s")}
         num_actions, ks = (2, 8, 64), (1, 4, 8, 15)
-        num_actions_of_ks, num_actions_of_exact = (8,), (2,)
+        num_actions_of_ks, num_actions_of_exact = (8,), (2, 3)
         config.run.num_draws = 1000
     config.grid = ConfigDict()
     config.grid.by_size = ConfigDict({"num_actions": num_actions, **common})

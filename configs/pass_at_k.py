@@ -42,6 +42,7 @@ def get_config(mode: str = "full") -> ConfigDict:
         config.run.num_answers = 8
         config.run.rank = 4
         config.run.num_updates = 30
+        config.run.updates_per_record = 10
         config.num_tuning_seeds = 2
         estimators, seed = ("maxpo", "grpo"), "0:8"
         rates = {"shared": (0.1, 0.3)}

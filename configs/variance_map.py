@@ -28,4 +28,5 @@ def get_config(mode: str = "full") -> ConfigDict:
         axes["success_prob"] = tuple(round(0.05 * i, 2) for i in range(1, 20))
     config.grid = ConfigDict()
     config.grid.map = ConfigDict(axes)
+    config.grid.limit = ConfigDict({n: axes[n] for n in ("estimator", "k", "success_prob")})
     return config

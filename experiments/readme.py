@@ -18,6 +18,7 @@ from experiments.common.gallery import cell, finding_cell
 from experiments.engine import measurement
 from experiments.reproduce import FIGURES
 
+LONGEST_FINDING = 110  # characters; all of them stand on figures/README.md
 REPORT_CARDS = ("maxpo", "center_ei")
 NOT_YET = "not computed yet"
 
@@ -35,7 +36,8 @@ def figure_table() -> str:
         link = f"[{name}](figures/README.md#{name})"
         found = NOT_YET
         if name in first:
-            found = finding_cell(*(first[name][key] for key in ("sentence", "measured", "verdict")))
+            words = (first[name][key] for key in ("sentence", "measured", "verdict"))
+            found = finding_cell(*words, longest=LONGEST_FINDING)
         rows.append(f"| {link} | {cell(question)} | {found} |")
     return "\n".join(rows)
 

@@ -24,7 +24,10 @@ MODULE = "experiments.reproduce"
 FIGURES: tuple[str, ...] = (
     "estimation_error",
     "gradient_variance",
+    "variance_floor",
     "variance_map",
+    "variance_learning",
+    "order_statistics",
     "bandit_learning",
     "adam_variance",
     "k_sensitivity",

@@ -1,47 +1,74 @@
-"""Policy gradients for max@K and pass@K in JAX: advantages, exact truth, worlds."""
+"""Policy gradients for max@K and pass@K in JAX: advantages, exact truth, worlds.
 
-import importlib
-from types import ModuleType
+`import maxpo_jax` loads nothing else, not even JAX; every name here is imported on first use.
+"""
 
-from maxpo_jax import bandits, estimators, exact, mazes, objectives
-from maxpo_jax.estimators import (
-    canonical,
-    ei,
-    expected_max_at_k,
-    maxpo,
-    pkpo_s,
-    pkpo_sloo,
-    reinforce,
-    rloo,
-)
+from typing import TYPE_CHECKING
+
+from maxpo_jax.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from maxpo_jax import (
+        bandits,
+        coefficients,
+        estimators,
+        exact,
+        groups,
+        kernel,
+        mazes,
+        objectives,
+        report_card,
+        training,
+    )
+    from maxpo_jax.estimators import (
+        canonical,
+        ei,
+        expected_max_at_k,
+        maxpo,
+        pkpo_s,
+        pkpo_sloo,
+        reinforce,
+        rloo,
+    )
+    from maxpo_jax.groups import grouped
 
 __all__ = [
     "bandits",
     "canonical",
+    "coefficients",
     "ei",
     "estimators",
     "exact",
     "expected_max_at_k",
+    "grouped",
+    "groups",
+    "kernel",
     "maxpo",
     "mazes",
     "objectives",
     "pkpo_s",
     "pkpo_sloo",
     "reinforce",
+    "report_card",
     "rloo",
+    "training",
 ]
 
-# Imported on first use, because they need more than JAX and NumPy, or are seldom needed.
-_ON_FIRST_USE = ("report_card", "training")
-
-
-def __getattr__(name: str) -> ModuleType:
-    """The submodule of this name, imported on first use."""
-    if name in _ON_FIRST_USE:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """What completion offers: the names here, and the submodules that are not imported yet."""
-    return sorted({*globals(), *_ON_FIRST_USE})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = on_first_use(
+        __name__,
+        __all__,
+        members={
+            "estimators": (
+                "canonical",
+                "ei",
+                "expected_max_at_k",
+                "maxpo",
+                "pkpo_s",
+                "pkpo_sloo",
+                "reinforce",
+                "rloo",
+            ),
+            "groups": ("grouped",),
+        },
+    )

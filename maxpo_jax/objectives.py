@@ -1,10 +1,11 @@
-"""Exact objectives of a finite reward distribution: max@K and pass@K."""
+"""Exact objectives of a finite reward distribution: max@K, pass@K and any order statistic."""
 
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from maxpo_jax.estimators import checks
@@ -38,17 +39,77 @@ def max_at_k(rewards: ArrayLike, probs: ArrayLike, k: Any) -> jax.Array:
 
     Exact for independent samples; no estimate is involved.
     """
+    ranked, tails = _ranked_with_tails("max_at_k", rewards, probs)
+    return ranked[0] + jnp.sum(jnp.diff(ranked) * pass_at_k(tails, k))
+
+
+def order_statistic(rewards: ArrayLike, probs: ArrayLike, coefficients: Any) -> jax.Array:
+    r"""Expected weighted sum of K sorted independent rewards from a finite distribution.
+
+    .. math:: J_c = \mathbb{E} \sum_{m=1}^K c_m R_{(m:K)}
+       = r_{(1)} \sum_{m=1}^K c_m + \sum_{m=1}^{n-1} (r_{(m+1)} - r_{(m)}) \,
+       \mathbb{E} \sum_{j > K - T_m} c_j, \qquad T_m \sim \text{Binomial}(K, t_m)
+
+    where t_m is the probability of a reward ranked above m: of the K rewards, T_m lie there, and
+    they are the last T_m in order. That expectation is a Bernstein polynomial in t_m, computed by
+    means of means alone (de Casteljau), so that no binomial is formed.
+
+    Args:
+      rewards: [n] finite rewards of the outcomes, any order, ties allowed.
+      probs: [n] their probabilities.
+      coefficients: [K] c, for the smallest of K rewards first; finite, of either sign. Static. See
+        `maxpo_jax.coefficients`.
+
+    Returns:
+      [] J_c, differentiable in `probs` and `rewards`.
+
+    Raises:
+      ValueError: shapes that differ, or coefficients that are empty, not finite, not
+        one-dimensional, or traced.
+
+    Example:
+      >>> from maxpo_jax import coefficients
+      >>> rewards, probs = jnp.array([0.0, 1.0]), jnp.array([0.75, 0.25])
+      >>> order_statistic(rewards, probs, coefficients.median_at_k(3)).tolist()
+      0.15625
+
+    Source: the distribution functions of order statistics; Parmas et al., 2026, "OrderGrad",
+    arXiv:2606.06096, for the objective.
+
+    Exact for independent samples; no estimate is involved.
+    """
+    name = "order_statistic"
+    known = np.array(checks.coefficients_tuple(name, coefficients))
+    ranked, tails = _ranked_with_tails(name, rewards, probs)
+    of_the_last = np.append(0.0, np.cumsum(known[::-1]))
+    counted = _bernstein(jnp.asarray(of_the_last, tails.dtype), tails)
+    return ranked[0] * of_the_last[-1] + jnp.sum(jnp.diff(ranked) * counted)
+
+
+def _ranked_with_tails(
+    name: str, rewards: ArrayLike, probs: ArrayLike
+) -> tuple[jax.Array, jax.Array]:
+    """Rewards [n], ascending, and the probability [n - 1] of those above each but the last."""
     rewards, probs = jnp.asarray(rewards), jnp.asarray(probs)
     if rewards.ndim != 1 or rewards.shape != probs.shape or rewards.size == 0:
         raise ValueError(
-            "max_at_k: rewards and probs must both have shape [num_actions], got "
+            f"{name}: rewards and probs must both have shape [num_actions], got "
             f"{rewards.shape} and {probs.shape}; use jax.vmap for several distributions."
         )
     rewards = rewards.astype(probs.dtype)
     order = jnp.argsort(rewards)
-    ranked, ranked_probs = rewards[order], probs[order]
-    tails = jnp.cumsum(ranked_probs[:0:-1])[::-1]
-    return ranked[0] + jnp.sum(jnp.diff(ranked) * pass_at_k(tails, k))
+    return rewards[order], jnp.cumsum(probs[order][:0:-1])[::-1]
+
+
+def _bernstein(values: jax.Array, probs: jax.Array) -> jax.Array:
+    """E[values[T]] [n] for T of Binomial(K, p), values [K + 1], for each p of probs [n]."""
+    probs = probs[:, None]
+
+    def mix(_: int, means: jax.Array) -> jax.Array:
+        return (1 - probs) * means + probs * jnp.roll(means, -1, axis=1)
+
+    means = jnp.broadcast_to(values, (probs.shape[0], values.shape[0]))
+    return jax.lax.fori_loop(0, values.shape[0] - 1, mix, means)[:, 0]
 
 
 def pass_at_k(success_probs: ArrayLike, k: Any) -> jax.Array:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from maxpo_jax import coefficients
 from maxpo_jax.bandits import exact
 from maxpo_jax.estimators import pass_at_k_training
 
@@ -46,6 +47,10 @@ def j(k: int, case: Case) -> np.ndarray:
     return exact.gradient(case.logits, case.rewards, k) if k > 0 else np.zeros(len(case.logits))
 
 
+def order_statistic(c: np.ndarray, case: Case) -> np.ndarray:
+    return exact.order_statistic_gradient(case.logits, case.rewards, c)
+
+
 TARGETS: dict[str, Callable[[int, int, Case], np.ndarray]] = {
     "J_K": lambda B, K, case: j(K, case),
     "J_1": lambda B, K, case: j(1, case),
@@ -53,6 +58,11 @@ TARGETS: dict[str, Callable[[int, int, Case], np.ndarray]] = {
     "J_K - J_1": lambda B, K, case: j(K, case) - j(1, case),
     "(1-K/B) J_K + (K/B) J_(K-1)": lambda B, K, case: (
         (1 - K / B) * j(K, case) + K / B * j(K - 1, case)
+    ),
+    "E min of K": lambda B, K, case: -exact.gradient(case.logits, -np.array(case.rewards), K),
+    "E median of K": lambda B, K, case: order_statistic(coefficients.median_at_k(K), case),
+    "E mean of the best 2 of K": lambda B, K, case: order_statistic(
+        coefficients.top_m_at_k(K, 2), case
     ),
     "sum of J_t / t over t < B": lambda B, K, case: sum(
         (j(t, case) / t for t in range(1, B)), np.zeros(len(case.logits))

@@ -81,6 +81,27 @@ def canonical(rewards: Sequence[Number], k: int) -> list[Fraction]:
     return [a - b for a, b in zip(u(rewards, k), v(rewards, k), strict=True)]
 
 
+def weighted_sorted(values: Sequence[Fraction], coefficients: Sequence[Number]) -> Fraction:
+    """c . sort(values), ascending; as many values as coefficients."""
+    pairs = zip(rationals(coefficients), sorted(values), strict=True)
+    return sum((c * value for c, value in pairs), Fraction(0))
+
+
+def order_statistic(rewards: Sequence[Number], coefficients: Sequence[Number]) -> list[Fraction]:
+    """u_i - v_i for c . sort(.) in the place of the maximum, over subsets of the others."""
+    R, k = rationals(rewards), len(coefficients)
+
+    def with_sample(i: int) -> Fraction:
+        others = itertools.combinations(without(R, i), k - 1)
+        return mean([weighted_sorted((R[i], *S), coefficients) for S in others])
+
+    def without_sample(i: int) -> Fraction:
+        others = itertools.combinations(without(R, i), k)
+        return mean([weighted_sorted(S, coefficients) for S in others])
+
+    return [with_sample(i) - without_sample(i) for i in range(len(R))]
+
+
 def weighted_subset_maxima(
     rewards: Sequence[Number], ratios: Sequence[Number], k: int
 ) -> list[Fraction]:
@@ -99,10 +120,21 @@ def weighted_subset_maxima(
 
 def max_at_k(rewards: Sequence[Number], probs: Sequence[Number], k: int) -> Fraction:
     """J_k = E[max of k iid rewards], by enumerating the n**k outcomes."""
+    return expectation(max, rewards, probs, k)
+
+
+def expectation(
+    statistic: Callable[[list[Fraction]], Fraction],
+    rewards: Sequence[Number],
+    probs: Sequence[Number],
+    k: int,
+) -> Fraction:
+    """E[statistic of k iid rewards], by enumerating the n**k outcomes."""
     R, p = rationals(rewards), rationals(probs)
     return sum(
         (
-            math.prod((p[a] for a in actions), start=Fraction(1)) * max(R[a] for a in actions)
+            math.prod((p[a] for a in actions), start=Fraction(1))
+            * statistic([R[a] for a in actions])
             for actions in itertools.product(range(len(R)), repeat=k)
         ),
         Fraction(0),
@@ -116,10 +148,21 @@ def score(action: int, probs: Sequence[Fraction]) -> list[Fraction]:
 
 def max_at_k_gradient(rewards: Sequence[Number], probs: Sequence[Number], k: int) -> list[Fraction]:
     """Gradient of J_k in the logits, by the score function over the n**k outcomes."""
+    return expectation_gradient(max, rewards, probs, k)
+
+
+def expectation_gradient(
+    statistic: Callable[[list[Fraction]], Fraction],
+    rewards: Sequence[Number],
+    probs: Sequence[Number],
+    k: int,
+) -> list[Fraction]:
+    """Gradient of E[statistic of k iid rewards] in the logits, by the score function."""
     R, p = rationals(rewards), rationals(probs)
     total = [Fraction(0)] * len(R)
     for actions in itertools.product(range(len(R)), repeat=k):
-        weight = math.prod((p[a] for a in actions), start=Fraction(1)) * max(R[a] for a in actions)
+        weight = math.prod((p[a] for a in actions), start=Fraction(1))
+        weight *= statistic([R[a] for a in actions])
         for action in actions:
             total = [t + weight * s for t, s in zip(total, score(action, p), strict=True)]
     return total

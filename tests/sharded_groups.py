@@ -102,13 +102,24 @@ def check_more_axes():
 
 
 def check_off_policy(name):
+    """Static K without a mask, traced K with one; each device computes what one would alone."""
     function = getattr(estimators, name)
-    rewards, _ = example((8, 6), "real")
+    rewards, where = example((8, 6), "real")
     ratios = np.random.default_rng(0).uniform(0.5, 2, size=rewards.shape).astype(np.float32)
-    run = jax.jit(lambda r, w: function(r, w, 3))
-    same(run(explicitly(rewards), explicitly(ratios)), run(rewards, ratios))
+
+    def by_parts(run, *arrays):
+        return np.concatenate([run(*parts) for parts in zip(*map(in_four, arrays), strict=True)])
+
+    in_four = functools.partial(np.split, indices_or_sections=4)
+    run = jax.jit(lambda r, w: function(r, 3, ratios=w))
+    expected = by_parts(run, rewards, ratios)
+    same(run(explicitly(rewards), explicitly(ratios)), expected)
     sharded = jax.shard_map(run, mesh=AUTO, in_specs=(BY_GROUP, BY_GROUP), out_specs=BY_GROUP)
-    same(sharded(rewards, ratios), run(rewards, ratios))
+    same(sharded(rewards, ratios), expected)
+    program = jax.jit(lambda r, w, m, k: function(r, k, ratios=w, where=m))
+    traced = lambda *arrays: program(*arrays, 2)  # noqa: E731
+    explicit = [explicitly(array) for array in (rewards, ratios, where)]
+    same(traced(*explicit), by_parts(traced, rewards, ratios, where))
 
 
 def check_group_axis(name):
@@ -159,14 +170,10 @@ def checks():
     for size in LENGTHS:
         yield f"outside jit {size}", functools.partial(check_explicit, "maxpo", size, False)
         yield f"blocks {size}", functools.partial(check_blocks, size)
-    for name in names_of_off_policy():
+    for name in estimators.names(off_policy=True):
         yield name, functools.partial(check_off_policy, name)
     yield "masked shard_map", check_masked_shard_map
     yield "more axes", check_more_axes
-
-
-def names_of_off_policy():
-    return [name for name in estimators.__all__ if name.startswith("off_policy")]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import oracles
 import pytest
 
-from maxpo_jax import objectives
+from maxpo_jax import coefficients, objectives
 from maxpo_jax.bandits import policy as policies
 
 BANDITS = {
@@ -48,6 +48,62 @@ def test_gradient_agrees_with_the_score_function(name, k):
 
         gradient = jax.jit(jax.grad(value))(logits)
     np.testing.assert_allclose(gradient, truth, atol=1e-12)
+
+
+COEFFICIENTS = {
+    "smallest": (1.0, 0.0, 0.0),
+    "median": (0.0, 0.5, 0.5, 0.0),
+    "signed": (0.5, -2.0, 1.0),
+    "one": (2.0,),
+}
+
+
+@pytest.mark.parametrize("name", BANDITS)
+@pytest.mark.parametrize("c", COEFFICIENTS.values(), ids=COEFFICIENTS)
+def test_order_statistic_and_its_gradient_agree_with_enumeration(name, c):
+    rewards, probs = BANDITS[name]
+
+    def statistic(values):
+        return oracles.weighted_sorted(values, c)
+
+    truth = float(oracles.expectation(statistic, rewards, probs, len(c)))
+    slope = np.array(oracles.expectation_gradient(statistic, rewards, probs, len(c)), float)
+    with jax.enable_x64(True):
+
+        def value(theta):
+            return objectives.order_statistic(rewards, policies.probabilities(theta), c)
+
+        found, gradient = jax.jit(jax.value_and_grad(value))(jnp.log(jnp.array(probs)))
+    assert found == pytest.approx(truth, rel=1e-13, abs=1e-13)
+    np.testing.assert_allclose(gradient, slope, atol=1e-12)
+    single = objectives.order_statistic(jnp.array(rewards), jnp.array(probs), c)
+    assert single.dtype == jnp.float32
+    assert float(single) == pytest.approx(truth, rel=1e-6, abs=1e-6)
+
+
+def test_order_statistic_of_many_rewards():
+    """No binomial overflows; the largest, the smallest and the mean are known by other formulas."""
+    rng = np.random.default_rng(0)
+    rewards, probs = rng.normal(size=50), rng.dirichlet(np.ones(50))
+    k = 2000
+    with jax.enable_x64(True):
+        r, p = jnp.asarray(rewards), jnp.asarray(probs)
+        largest = objectives.order_statistic(r, p, coefficients.max_at_k(k))
+        assert largest == pytest.approx(float(objectives.max_at_k(r, p, k)), rel=1e-12)
+        smallest = objectives.order_statistic(r, p, coefficients.min_at_k(k))
+        assert smallest == pytest.approx(-float(objectives.max_at_k(-r, p, k)), rel=1e-12)
+        mean = objectives.order_statistic(r, p, np.full(k, 1 / k))
+        assert mean == pytest.approx(rewards @ probs, rel=1e-12)
+        slope = jax.grad(objectives.order_statistic)(r, p, coefficients.max_at_k(3))
+        truth = jax.grad(objectives.max_at_k)(r, p, 3)
+        np.testing.assert_allclose(slope, truth, atol=1e-14)
+
+
+def test_order_statistic_of_bad_arguments():
+    with pytest.raises(ValueError, match=r"^order_statistic: .*\[num_actions\].*jax.vmap"):
+        objectives.order_statistic(jnp.zeros((2, 3)), jnp.ones((2, 3)), (1.0,))
+    with pytest.raises(ValueError, match=r"^order_statistic: coefficients must be finite, got nan"):
+        objectives.order_statistic(jnp.zeros(2), jnp.ones(2), (np.nan,))
 
 
 def test_k_may_be_real_and_annealed():

@@ -16,6 +16,14 @@ def test_definitions_on_a_batch_worked_by_hand():
     assert oracles.canonical(rewards, 2) == [-1, -1, 2]
 
 
+def test_order_statistics_by_hand():
+    rewards = [0, 1, 3]
+    assert oracles.weighted_sorted([3, 0, 1], [1, 10, 100]) == 310
+    assert oracles.order_statistic(rewards, [0, 1]) == oracles.canonical(rewards, 2)
+    # min with sample: 0, 1/2, 1/2; without: 1, 0, 0.
+    assert oracles.order_statistic(rewards, [1, 0]) == [-1, Fraction(1, 2), Fraction(1, 2)]
+
+
 def test_weighted_subset_maxima_by_hand():
     assert oracles.weighted_subset_maxima([0, 1, 3], [1, 1, 1], 2) == [2, 2, 3]
     assert oracles.weighted_subset_maxima([0, 1, 3], [2, 1, 3], 2) == [10, Fraction(11, 2), 13.5]

@@ -1,7 +1,10 @@
 """What a user installs: the pins, the Makefile, the wheel, and what importing the package costs."""
 
+import ast
+import importlib
 import importlib.metadata
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -21,7 +24,9 @@ import maxpo_jax
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.]+)")
-CI_EXTRAS = ("test", "dev", "cluster")
+CI_EXTRAS = ("test", "dev", "cluster", "experiments")
+# Imported without being declared, and why that is right.
+UNDECLARED = {"scipy": "jax requires it", "gymnax": "only where a user has it already"}
 
 
 def pins() -> dict[str, str]:
@@ -71,25 +76,83 @@ def run_python(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_importing_the_package_pulls_in_only_jax_numpy_and_chex():
-    new = run_python(
+def test_the_library_alone_requires_four_packages():
+    assert {Requirement(line).name for line in PROJECT["dependencies"]} == {
+        "chex",
+        "jax",
+        "numpy",
+        "optax",
+    }
+
+
+def test_the_library_imports_what_it_requires_and_nothing_else():
+    imported = set()
+    for path in (ROOT / "maxpo_jax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            imported |= {name.partition(".")[0] for name in names}
+    declared = {Requirement(line).name for line in PROJECT["dependencies"]} | set(UNDECLARED)
+    assert imported - sys.stdlib_module_names - {"maxpo_jax"} == declared
+    required_by_jax = {Requirement(line).name for line in importlib.metadata.requires("jax")}
+    assert "scipy" in required_by_jax
+
+
+NEW_MODULES = (
+    "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
+    "print(*sorted(new - sys.stdlib_module_names))"
+)
+
+
+def test_importing_the_package_loads_nothing_else_not_even_jax():
+    loaded = run_python(
+        f"import sys; before = set(sys.modules); import maxpo_jax; dir(maxpo_jax); {NEW_MODULES}",
+        PYTHONPATH=str(ROOT),
+    )
+    assert loaded == "maxpo_jax"
+
+
+def test_using_an_estimator_loads_only_jax_numpy_and_chex():
+    loaded = run_python(
         "import sys, jax, numpy, chex; before = set(sys.modules); import maxpo_jax;"
-        "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
-        "print(*sorted(new - sys.stdlib_module_names))",
+        f"maxpo_jax.maxpo; maxpo_jax.grouped; {NEW_MODULES}",
         PYTHONPATH=str(ROOT),
     )
-    assert set(new.split()) <= {"maxpo_jax", "jax", "jaxlib", "numpy", "chex"}
+    assert set(loaded.split()) <= {"maxpo_jax", "jax", "jaxlib", "numpy", "chex"}
 
 
-def test_every_public_module_is_reached_from_the_package():
+PACKAGES = ("maxpo_jax", "maxpo_jax.bandits", "maxpo_jax.kernel", "maxpo_jax.mazes")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_name_is_reached_from_the_package_alone(package):
+    """In a fresh process, where nobody else has imported it."""
     said = run_python(
-        "import sys, maxpo_jax;"
-        "late = [name for name in ('report_card', 'training') if name in dir(maxpo_jax)"
-        "        and f'maxpo_jax.{name}' not in sys.modules];"
-        "print(*late, maxpo_jax.training.train.__name__, maxpo_jax.report_card.Card.__name__)",
+        f"import maxpo_jax; package = {package}; offered = dir(package);"
+        "[getattr(package, name) for name in offered];"
+        "assert offered == dir(package), 'completion offers other names later';"
+        "print(*(name for name in offered if not name.startswith('__')))",
         PYTHONPATH=str(ROOT),
     )
-    assert said == "report_card training train Card"
+    assert said.split() == sorted(importlib.import_module(package).__all__)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_of_a_package_is_among_its_names(package):
+    loaded = importlib.import_module(package)
+    modules = {info.name for info in pkgutil.iter_modules(loaded.__path__)} - {"lazy"}
+    assert modules <= set(loaded.__all__)
+
+
+def test_type_checkers_see_the_same_names():
+    source = Path(maxpo_jax.__file__).read_text(encoding="utf-8")
+    (block,) = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    seen = [alias.name for statement in block.body for alias in statement.names]
+    assert sorted(seen) == maxpo_jax.__all__
 
 
 def test_a_name_that_the_package_lacks_is_an_attribute_error():

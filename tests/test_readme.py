@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 from ml_collections import FrozenConfigDict
 
@@ -335,6 +336,13 @@ def test_the_numbers_where_maxpo_does_not_win():
     )
     assert f"has {one['mean_return']:.2f} in both" in page
     assert one["best_return"] == pytest.approx(one["mean_return"], abs=0.005)
+
+
+def test_how_far_maxpo_is_from_the_best():
+    with xr.open_dataset(PROJECT_ROOT / "figures/variance_floor/data.nc") as data:
+        ratios = data.ratio_by_k.sel(estimator="maxpo").values - 1
+    low, high = f"{ratios.min():.0%}".rstrip("%"), f"{ratios.max():.0%}"
+    assert f"its variance is {low} to {high} above" in README.replace("\n", " ")
 
 
 def test_hooks_and_continuous_integration_run_what_make_runs():

@@ -64,7 +64,7 @@ def ratio_of_means(first: xr.DataArray, second: xr.DataArray, num_effects: int =
 
 def draw(dataset: xr.Dataset) -> Drawing:
     """Proxy, true variance, and their ratio, against updates."""
-    figure, axes = style.grid_of_panels(1, 3, panel_width=2.4, panel_height=2.1, sharex=True)
+    figure, axes = style.grid_of_panels(1, 3, panel_height=2.0, sharex=True)
     axes[0, 1].sharey(axes[0, 0])
     updates = dataset["update"].values
     for name in labels.defined(dataset.proxy):
@@ -73,18 +73,11 @@ def draw(dataset: xr.Dataset) -> Drawing:
             values = of_estimator[measure].transpose("seed", "update").values
             interval = bootstrap_interval(values, axis=0, statistic=np.mean)
             mean = values.mean(axis=0)
-            style.curve_with_interval(
-                ax, updates, mean, interval.low, interval.high, name, markevery=4
-            )
-        style.curve_with_interval(
-            axes[0, 2],
-            updates,
-            *ratio_of_means(of_estimator.proxy, of_estimator.true_variance),
-            name,
-            markevery=4,
-        )
+            style.curve_with_interval(ax, updates, mean, interval.low, interval.high, name)
+        ratio = ratio_of_means(of_estimator.proxy, of_estimator.true_variance)
+        style.curve_with_interval(axes[0, 2], updates, *ratio, name)
     titles = (
-        r"proxy $\Sigma_j\, \hat v_j - \hat m_j^2$",
+        r"proxy $\Sigma_j\, (\hat v_j - \hat m_j^2)$",
         r"true $\mathrm{tr}\,\mathrm{Cov}(g)$",
         "proxy / true",
     )

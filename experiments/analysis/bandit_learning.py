@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from ml_collections import ConfigDict
 
@@ -25,6 +26,8 @@ from experiments.engine.figure import Figure
 
 NAME = "bandit_learning"
 ANNEALED = "+annealed"  # behind the name of the estimator
+RECORDS_AVERAGED = 5  # for a point of a curve of gradient norms
+SMALLEST_NORM = 1e-5  # that is drawn, over the largest of the panel
 MEASURES = {
     "max_at_1": "exact J_1 of the policy",
     "max_at_k": "exact J_K of the policy",
@@ -52,15 +55,15 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
 
 def draw(dataset: xr.Dataset) -> Drawing:
     """One row per instance: J_K, J_1, entropy and gradient norm against updates."""
-    k = stored_config(dataset).run.k
+    run = stored_config(dataset).run
     panels = {
-        "max_at_k": f"$J_K$, $K = {k}$",
+        "max_at_k": f"$J_K$, $K = {run.k}$",
         "max_at_1": "$J_1$",
         "entropy": "entropy (nats)",
         "gradient_norm": r"$\|g\|$",
     }
     figure, axes = style.grid_of_panels(
-        dataset.sizes["instance"], len(panels), panel_width=2.1, panel_height=1.65, sharex=True
+        dataset.sizes["instance"], len(panels), panel_height=1.5, sharex=True
     )
     for row, name in enumerate(dataset.instance.values):
         for column, (measure, label) in enumerate(panels.items()):
@@ -69,15 +72,31 @@ def draw(dataset: xr.Dataset) -> Drawing:
                 values = curves.sel(learner=learner)
                 if not values.isnull().all():
                     known = values.dropna("update", how="all")
-                    draw_curve(ax, known.update.values, known, str(learner), k)
+                    if measure == "gradient_norm":
+                        known = _means_of_records(known)
+                    draw_curve(ax, known.update.values, known, str(learner), run.k)
             if row == 0:
                 style.panel_title(ax, label)
-        style.log_axis(axes[row, -1], "y")
+        _log_axis_of_norms(axes[row, -1])
         axes[row, 0].set_ylabel(INSTANCE_LABELS[str(name)])
     for ax in axes[-1]:
         ax.set_xlabel("updates")
+    axes[-1, -1].set_xlabel(f"updates\n(means over {RECORDS_AVERAGED * run.updates_per_record})")
     style.shared_legend(figure)
     return figure
+
+
+def _means_of_records(norms: xr.DataArray) -> xr.DataArray:
+    """Means over a few records and their updates: of one alone, many a gradient is exactly zero."""
+    return norms.coarsen(update=RECORDS_AVERAGED, boundary="pad").mean()
+
+
+def _log_axis_of_norms(ax: Axes) -> None:
+    """What is far smaller than the largest norm is as good as zero, and left out."""
+    style.log_axis(ax, "y")
+    norms = np.concatenate([[0.0], *(np.asarray(line.get_ydata(), float) for line in ax.lines)])
+    largest = norms[np.isfinite(norms)].max()
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], largest * SMALLEST_NORM))
 
 
 def findings(dataset: xr.Dataset) -> list[Finding]:
@@ -145,8 +164,9 @@ def caption(dataset: xr.Dataset) -> str:
     return (
         f"Learning on hard bandits with n = {run.num_actions} arms, B = {run.group_size}, "
         f"K = {run.k}, by {OPTIMIZER_LABELS[run.optimizer]}. Rows: {rows}. J_K, J_1 and entropy "
-        "are exact, from the policy's parameters; the norm of the gradient is its mean since the "
-        f"last record. Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap "
+        "are exact, from the policy's parameters; the norm of the gradient is a mean over "
+        f"{RECORDS_AVERAGED * run.updates_per_record} updates, drawn down to 1e-5 of the largest "
+        f"of its panel. Curves: mean over {dataset.sizes['seed']} seeds; bands: 95% bootstrap "
         f"intervals. Learning rate of each estimator: {tuned}.{dotted}"
     )
 

@@ -26,10 +26,10 @@ SMALLEST_DRAWN_ERROR = 1e-9
 
 METHODS = {
     "maxpo": style.ESTIMATORS["maxpo"],
-    "argsort": style.EstimatorStyle("jnp.argsort alone", style.BLUE, "s"),
-    "copy": style.EstimatorStyle("copy of the rewards", style.GRAY, "D", ":"),
-    "quadratic": style.EstimatorStyle(r"MaxPO as published, $O(B^2)$", style.ORANGE, "^", "--"),
-    "pkpo_listing": style.EstimatorStyle("PKPO's NumPy listing", style.GREEN, "v", "--"),
+    "quadratic": style.EstimatorStyle(r"MaxPO as published, $O(B^2)$", style.VERMILLION, "o", "--"),
+    "pkpo_listing": style.EstimatorStyle("PKPO's NumPy listing", style.BLUE, "2", "--"),
+    "argsort": style.EstimatorStyle("jnp.argsort alone", style.BLACK, "+"),
+    "copy": style.EstimatorStyle("copy of the rewards", style.GRAY, "|", ":"),
 }
 K_RULES = {"1": ("o", "-"), "2": ("s", "--"), "B/2": ("^", "-."), "B - 1": ("v", ":")}
 
@@ -45,7 +45,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     of_float32 = dataset.relative_error.sel(reward_dtype="float32")
     for k_rule, (marker, line) in K_RULES.items():
         values = np.maximum(of_float32.sel(k_rule=k_rule), SMALLEST_DRAWN_ERROR)
-        label = f"$K = {k_rule}$"
+        label = f"(c) $K = {k_rule}$"
         errors.plot(
             dataset.accuracy_group_size,
             values,
@@ -54,14 +54,13 @@ def draw(dataset: xr.Dataset) -> Drawing:
             color=style.VERMILLION,
             label=label,
         )
-    errors.axhline(LARGEST_ERROR, color=style.BLACK, linewidth=0.8)
+    errors.axhline(LARGEST_ERROR, color=style.BLACK, linewidth=0.8, label="(c) limit")
     errors.set(xlabel="group size $B$", ylabel="error / largest advantage")
     style.log_axis(errors, "x")
     style.log_axis(errors, "y")
     errors.set_ylim(SMALLEST_DRAWN_ERROR, 1e-6)
     style.panel_title(errors, "rounding, float32", "c")
-    errors.legend(fontsize=6, loc="lower left", bbox_to_anchor=(0.03, 0.0))
-    style.shared_legend(figure, [many, growing])
+    style.shared_legend(figure)
     return figure
 
 
@@ -72,10 +71,7 @@ def _draw_times(ax: Axes, seconds: xr.DataArray, base: int) -> None:
             ax.plot(
                 times.B,
                 1e9 * times,
-                color=look.color,
-                marker=look.marker,
-                linestyle=look.linestyle,
-                label=look.label,
+                **look.of_line(),
             )
     ax.set(xlabel="group size $B$", ylabel="ns per sample")
     style.log_axis(ax, "x", base)

@@ -54,7 +54,7 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
 def draw(dataset: xr.Dataset) -> Drawing:
     """One panel per reward family."""
     figure, axes = style.grid_of_panels(
-        1, dataset.sizes["reward_family"], panel_width=3.3, panel_height=2.5, sharey=True
+        1, dataset.sizes["reward_family"], panel_height=2.5, sharey=True
     )
     for ax, family in zip(axes[0], dataset.reward_family.values, strict=True):
         _draw_family(ax, dataset.sel(reward_family=family))
@@ -66,7 +66,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
 
 
 def _draw_family(ax: Axes, of_family: xr.Dataset) -> None:
-    x = of_family.num_draws.values
+    x, is_biased = of_family.num_draws.values, False
     for name in of_family.estimator.values:
         of_name = of_family.sel(estimator=name)
         if bool(of_name.error.isnull().any()):
@@ -74,10 +74,13 @@ def _draw_family(ax: Axes, of_family: xr.Dataset) -> None:
         errors = of_name.error.transpose("seed", ...).values
         interval = bootstrap_interval(errors, axis=0, statistic=np.mean)
         curve = style.curve_with_interval(
-            ax, x, errors.mean(axis=0), interval.low, interval.high, str(name), markevery=3
+            ax, x, errors.mean(axis=0), interval.low, interval.high, str(name)
         )
         if of_name.exact_bias >= EXACTLY_ZERO:
             ax.axhline(float(of_name.exact_bias), color=curve.get_color(), ls="--", lw=0.8)
+            is_biased = True
+    if is_biased:
+        ax.plot([], [], color=style.GRAY, ls="--", lw=0.8, label="exact bias of each")
     style.log_axis(ax, "x")
     style.log_axis(ax, "y")
 

@@ -35,11 +35,13 @@ def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset
         "variance_by_size": grids["by_size"].variance,
         "variance_by_k": grids["by_k"].variance.rename(num_actions="num_actions_of_k_sweep"),
         "exact_variance": grids["exact"].variance.rename(num_actions="exact_num_actions"),
+        # The same for every estimator, and NaN for one that is not defined.
+        "floor": grids["exact"].floor.max("estimator").rename(num_actions="exact_num_actions"),
     }
     dataset = xr.Dataset({name: v.astype(np.float32) for name, v in variances.items()})
-    return labels.label(
-        dataset, dict.fromkeys(variances, "trace of the covariance of the gradient estimate")
-    )
+    names = dict.fromkeys(variances, "trace of the covariance of the gradient estimate")
+    names["floor"] = "least trace of the covariance of any unbiased estimator"
+    return labels.label(dataset, names)
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
@@ -49,9 +51,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
         dataset.sizes["reward_family"],
         1 + dataset.sizes["num_actions_of_k_sweep"],
     )
-    figure, axes = style.grid_of_panels(
-        num_rows, num_columns, panel_width=2.1, panel_height=1.65, sharex="col"
-    )
+    figure, axes = style.grid_of_panels(num_rows, num_columns, panel_height=1.5, sharex="col")
     for row, family in enumerate(dataset.reward_family.values):
         of_family = dataset.sel(reward_family=family)
         _draw_sizes(axes[row, 0], of_family, FAMILY_LABELS[str(family)])
@@ -74,11 +74,22 @@ def _draw_sizes(ax: Axes, of_family: xr.Dataset, label: str) -> None:
             values,
             linestyle="none",
             marker="_",
-            markersize=9,
+            markersize=7,
+            markeredgewidth=0.8,
             color="black",
             label="exact (enumeration)",
             zorder=1,
         )
+    floor = of_family.floor.median("seed")
+    ax.plot(
+        floor.exact_num_actions.values,
+        floor.where(floor > NO_VARIANCE).values,
+        color=style.GRAY,
+        ls="--",
+        lw=1.0,
+        label="least possible (exact)",
+        zorder=1,
+    )
     style.log_axis(ax, "x", base=2)
     style.log_axis(ax, "y")
     ax.set_ylabel(f"{label}\n{VARIANCE}")
@@ -207,8 +218,8 @@ def _agrees_with_enumeration(dataset: xr.Dataset) -> Finding:
     """Each estimator's sampled variance over the exact one, its mean over families and sizes."""
     truth = dataset.exact_variance.rename(exact_num_actions="num_actions")
     truth = truth.sel(estimator=labels.defined(truth))
-    logs = np.log(dataset.variance_by_size / truth)
-    logs = logs.where(truth > NO_VARIANCE).mean(["reward_family", "num_actions"])
+    logs_by_size = np.log(dataset.variance_by_size / truth)
+    logs = logs_by_size.where(truth > NO_VARIANCE).mean(["reward_family", "num_actions"])
     names = labels.estimators(truth)
     effects = [
         comparisons.near(
@@ -220,7 +231,7 @@ def _agrees_with_enumeration(dataset: xr.Dataset) -> Finding:
         )
         for name in names
     ]
-    sizes = ", ".join(str(int(n)) for n in truth.num_actions.values)
+    sizes = ", ".join(str(int(n)) for n in logs_by_size.num_actions.values)
     estimates = [effect.estimate for effect in effects]
     return Finding(
         NAME,
@@ -252,7 +263,9 @@ def caption(dataset: xr.Dataset) -> str:
         f"actions n at K = {run.k} (left), and against K for fixed n (others). Rows: families "
         f"of arm rewards. Curves: median over {dataset.sizes['seed']} random bandits under a "
         f"{policy} policy, {run.num_draws:,} gradient draws each; bands: 95% bootstrap intervals "
-        f"of the median. Black ticks: exact variance by enumeration of all outcomes (median)."
+        f"of the median. Black ticks: exact variance by enumeration of all outcomes (median). "
+        "Dashed: the least variance that an estimator can have which is unbiased under every "
+        "policy and sees rewards alone; 0 for two actions."
         f"{notes}"
     )
 

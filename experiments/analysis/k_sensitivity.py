@@ -66,8 +66,9 @@ def draw(dataset: xr.Dataset) -> Drawing:
             continue
         _draw_map(ax, share.sel(estimator=name), norm)
         style.panel_title(ax, style.estimator_style(str(name)).label)
-    for ax in axes[-1]:
+    for ax in axes.flat[max(0, share.sizes["estimator"] - num_columns) :]:
         ax.set_xlabel("training $K$")
+        ax.tick_params(labelbottom=True)
     for ax in axes[:, 0]:
         ax.set_ylabel("evaluation $k$")
     bar = figure.colorbar(ScalarMappable(norm, COLORS), ax=list(axes.flat))

@@ -81,6 +81,7 @@ def draw_curve(ax: Axes, x: np.ndarray, values: xr.DataArray, learner: str, k: i
     estimator, *annealed = learner.split("+")
     look = style.estimator_style(estimator)
     line = {"label": f"{look.label}, $K$: {k} to 1", "linestyle": ":", "marker": "*"}
+    line["markersize"] = style.PAPER["lines.markersize"]
     points = values.transpose("seed", ...).values
     interval = bootstrap_interval(points, axis=0, statistic=np.mean)
     return style.curve_with_interval(
@@ -90,7 +91,6 @@ def draw_curve(ax: Axes, x: np.ndarray, values: xr.DataArray, learner: str, k: i
         interval.low,
         interval.high,
         estimator,
-        markevery=max(1, len(x) // 6),
         **(line if annealed else {}),
     )
 

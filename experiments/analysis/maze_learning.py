@@ -100,7 +100,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     shown = _shown(dataset)
     ks = [int(k) for k in dataset.k.values if k > 1]
     figure, axes = style.grid_of_panels(
-        len(PANELS), len(ks), panel_width=1.9, panel_height=1.1, sharex=True, sharey="row"
+        len(PANELS), len(ks), panel_height=1.15, sharex=True, sharey="row"
     )
     for column, k in enumerate(ks):
         for row, (metric, label) in enumerate(PANELS.items()):
@@ -119,8 +119,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
 
 def _draw_curves(ax: Axes, shown: xr.Dataset, metric: str, k: int) -> None:
     updates = shown["update"].values
-    names = sorted(shown.estimator.values, key=lambda name: name == "maxpo")  # MaxPO on top
-    for name in names:
+    for name in shown.estimator.values:
         own_k = k if _runs_at(shown, name, k) else 1
         if not _runs_at(shown, name, own_k):
             continue
@@ -129,7 +128,7 @@ def _draw_curves(ax: Axes, shown: xr.Dataset, metric: str, k: int) -> None:
         if metric == "gradient_variance":
             curve = np.where(curve > 0, curve, np.nan)
             low = np.maximum(low, curve / 10)  # the axis is logarithmic
-        style.curve_with_interval(ax, updates, curve, low, high, str(name), markevery=5)
+        style.curve_with_interval(ax, updates, curve, low, high, str(name))
 
 
 def _runs_at(dataset: xr.Dataset, name: str, k: int) -> bool:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NAME = "maze_map"
 RADIUS = 0.3
-INCHES_PER_CELL = 0.46
+INCHES_PER_CELL = 0.46  # where the page is wide enough
+MARGIN = 0.7  # cells around the outermost ones
 PATH_COLOR = style.VERMILLION
 STEPS = {0: (1, 0), 1: (0, 1)}  # rows, columns
 
@@ -101,15 +102,14 @@ def draw(dataset: xr.Dataset) -> Drawing:
     """One map per length of the dead ends, below each other."""
     lengths = list(stored_config(dataset).dead_end_lengths)
     maps = [_of_length(dataset, length) for length in lengths]
-    widest = max(int(one.col.max()) for one in maps) + 2
-    heights = [int(one.row.max()) + 2 for one in maps]
-    figure = Drawing(
-        figsize=(INCHES_PER_CELL * widest, INCHES_PER_CELL * sum(heights) + 0.35 * len(maps))
-    )
+    widest = max(int(one.col.max()) for one in maps) + 2 * MARGIN
+    heights = [int(one.row.max()) + 2 * MARGIN for one in maps]
+    size = min(INCHES_PER_CELL, style.PAGE / widest)
+    figure = Drawing(figsize=(size * widest, size * sum(heights) + 0.28 * len(maps)))
     axes = figure.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, one, length, letter in zip(axes, maps, lengths, "abcdefgh", strict=False):
         _draw_map(ax, one)
-        ax.set_xlim(-0.7, widest - 1.2)
+        ax.set_xlim(-MARGIN, widest - MARGIN)
         word = "no dead ends" if length == 0 else f"dead ends of up to {length} steps"
         style.panel_title(ax, word, letter if len(maps) > 1 else "")
     return figure
@@ -129,7 +129,7 @@ def _draw_map(ax: Axes, one: xr.Dataset) -> None:
     for (row, col), text in ((start, "start"), (goal, "goal")):
         ax.annotate(text, (col, row), (0, 13), textcoords="offset points", ha="center")
     ax.set_aspect("equal")
-    ax.set_ylim(int(one.row.max()) + 0.7, -0.7)
+    ax.set_ylim(int(one.row.max()) + MARGIN, -MARGIN)
     ax.axis("off")
 
 
@@ -155,7 +155,7 @@ def _draw_link(ax: Axes, link: xr.Dataset) -> None:
             offset,
             textcoords="offset points",
             color=color,
-            fontsize=6,
+            fontsize=style.SMALLEST_TEXT,
             ha="center" if action == 1 else "left",
             va="bottom" if action == 1 else "center",
         )
@@ -180,7 +180,7 @@ def _draw_cell(ax: Axes, cell: xr.Dataset) -> None:
         str(int(cell.earned)),
         ha="center",
         va="center",
-        fontsize=7,
+        fontsize=style.SMALLEST_TEXT,
         color="white" if at_goal else "black",
     )
 

@@ -45,7 +45,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     config = stored_config(dataset)
     biases, ks = dataset.bias.values, config.grid.by_k.k
     figure, axes = style.grid_of_panels(
-        len(biases), len(ks), panel_width=2.1, panel_height=1.5, sharex=True, sharey=True
+        len(biases), len(ks), panel_height=1.6, sharex=True, sharey=True
     )
     for row, bias in enumerate(biases):
         for column, k in enumerate(ks):
@@ -57,16 +57,16 @@ def draw(dataset: xr.Dataset) -> Drawing:
         ax.set_xlabel("depth of the maze")
         ax.set_xticks(dataset.depth.values)
     style.log_axis(axes[0, 0], "y")
+    axes[0, 0].set_ylim(top=1.6 * config.run.num_updates)
     style.shared_legend(figure)
     return figure
 
 
 def _draw_panel(ax: Axes, of_bias: xr.Dataset, k: int, num_updates: int) -> None:
-    """Medians over seeds with the range of seeds; crosses at the top where most never arrive."""
-    ax.axhline(num_updates, color=style.GRAY, linestyle=":", linewidth=0.8, label="never (top)")
-    names = sorted(of_bias.estimator.values, key=lambda name: name == "maxpo")  # MaxPO on top
-    for position, name in enumerate(names):
-        updates = _updates(of_bias, str(name), k)
+    """Medians over seeds with the range of seeds; open markers at the top where most never do."""
+    never: dict[float, list[str]] = {}
+    for name in labels.estimators(of_bias):
+        updates = _updates(of_bias, name, k)
         if updates is None:
             continue
         learned = (updates.notnull().mean("seed") > 0.5).values
@@ -79,19 +79,23 @@ def _draw_panel(ax: Axes, of_bias: xr.Dataset, k: int, num_updates: int) -> None
             median,
             np.where(learned, filled.min("seed").values, np.nan),
             np.where(learned, filled.max("seed").values, np.nan),
-            str(name),
+            name,
         )
-        look = style.estimator_style(str(name))
-        offset = (position - (len(names) - 1) / 2) * 0.02 * float(of_bias.depth.max())
-        never = depths[~learned] + offset
-        ax.plot(
-            never,
-            np.full(never.size, num_updates),
-            linestyle="none",
-            marker=look.marker,
-            color=look.color,
-            fillstyle="none",
-        )
+        for depth in depths[~learned]:
+            never.setdefault(float(depth), []).append(name)
+    ax.axhline(
+        num_updates,
+        color=style.GRAY,
+        linestyle=":",
+        linewidth=0.8,
+        label=f"not within {num_updates:,} updates",
+    )
+    apart = 0.035 * float(np.ptp(of_bias.depth.values))
+    for depth, names in never.items():
+        for position, name in enumerate(names):
+            look = style.estimator_style(name).of_line() | {"label": "", "linestyle": "none"}
+            place = depth + apart * (position - (len(names) - 1) / 2)
+            ax.plot(place, num_updates, **look | {"markerfacecolor": "white"})
 
 
 def _updates(dataset: xr.Dataset, name: str, k: int) -> xr.DataArray | None:

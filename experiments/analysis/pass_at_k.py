@@ -86,7 +86,7 @@ def draw(dataset: xr.Dataset) -> Drawing:
     """One row per policy: pass@k over all prompts and by class, and the change of support."""
     policies = dataset.policy.values
     figure, axes = style.grid_of_panels(
-        len(policies), len(CLASSES) + 1, panel_width=1.85, panel_height=1.75, sharex="col"
+        len(policies), len(CLASSES) + 1, panel_height=1.75, sharex="col"
     )
     for row, policy in enumerate(policies):
         of_policy = dataset.sel(policy=policy)
@@ -99,14 +99,12 @@ def draw(dataset: xr.Dataset) -> Drawing:
     style.panel_title(axes[0, -1], f"solvable in {MOST_TRIES}")
     for ax in axes[-1, :-1]:
         ax.set_xlabel("$k$")
-    axes[-1, -1].set_xlabel("prompts lost and gained")
+    axes[-1, -1].set_xlabel("prompts lost\nand gained")
     style.shared_legend(figure, axes[:, :-1])
     return figure
 
 
 def _draw_class(ax: Axes, of_prompts: xr.Dataset) -> None:
-    base = pass_at(of_prompts.base_success_prob, KS).mean("prompt")
-    ax.plot(KS, base.values, color="black", ls=":", lw=1.6, label="base policy")
     for name in labels.defined(of_prompts.success_prob):
         values = pass_at(of_prompts.success_prob.sel(estimator=name), KS).mean("prompt")
         points = values.transpose("seed", "k").values
@@ -118,8 +116,9 @@ def _draw_class(ax: Axes, of_prompts: xr.Dataset) -> None:
             interval.low,
             interval.high,
             str(name),
-            markevery=2,
         )
+    base = pass_at(of_prompts.base_success_prob, KS).mean("prompt")
+    ax.plot(KS, base.values, color="black", ls=":", lw=1.6, label="base policy", zorder=1.9)
     style.log_axis(ax, "x", base=2)
     ax.set_xticks([1, 4, 16, 64, 256])
 
@@ -132,10 +131,17 @@ def _draw_support(ax: Axes, of_policy: xr.Dataset) -> None:
         for counts, sign in ((gained, 1), (lost, -1)):
             values = sign * counts.sel(estimator=name).values.astype(np.float64)
             interval = bootstrap_interval(values, statistic=np.mean)
-            ax.barh(place, values.mean(), color=look.color, height=0.7, alpha=0.75)
+            ax.barh(place, values.mean(), color=look.color, height=0.7, alpha=0.6)
             ax.plot([interval.low, interval.high], [place, place], color="black", lw=1)
+        ax.plot(  # the marker stands for the name
+            -0.08,
+            place,
+            transform=ax.get_yaxis_transform(),
+            clip_on=False,
+            **look.of_line() | {"label": "", "linestyle": "none"},
+        )
     ax.axvline(0, color="black", lw=0.6)
-    ax.set_yticks(np.arange(of_policy.sizes["estimator"]), [])
+    ax.set_yticks([])
     ax.invert_yaxis()
 
 

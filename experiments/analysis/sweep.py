@@ -65,7 +65,7 @@ def draw(dataset: xr.Dataset, measurement: Measurement, choice: Choice) -> Figur
     x, hue = _chosen_fields(means.mean, axes, choice)
     has_curve = len(of_curve) == 1 and values.sizes[of_curve[0]] > 1
     figure, panels = style.grid_of_panels(
-        1, 2 if has_curve else 1, panel_width=3.3, panel_height=2.4
+        1, 2 if has_curve else 1, panel_width=style.COLUMN, panel_height=2.4
     )
     lines = _lines(means, hue)
     for number, (value, line) in enumerate(lines):
@@ -172,25 +172,19 @@ def _at_setting(values: xr.DataArray, setting: Mapping[str, Any]) -> xr.DataArra
 def _draw_curve(ax: Axes, values: xr.DataArray, dim: str, look: dict[str, Any]) -> None:
     curve = means_over_seeds(values)
     x = values[dim].values
-    ax.plot(x, curve.mean.values, **(look | {"marker": "", "label": None}))
+    ax.plot(x, curve.mean.values, **look, markevery=style.marker_places(ax, len(x)))
     low, high = curve.low.values, curve.high.values
     ax.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
 
 
 def _look(hue: str | None, value: Any, number: int, num_lines: int) -> dict[str, Any]:
     if hue == ESTIMATOR:
-        look = style.estimator_style(str(value))
-        return {
-            "color": look.color,
-            "marker": look.marker,
-            "linestyle": look.linestyle,
-            "label": look.label,
-        }
+        return style.estimator_style(str(value)).of_line()
     label = {} if hue is None else {"label": f"{_words(hue)} = {_number(value)}"}
-    if num_lines > len(COLORS):
-        color: Any = matplotlib.colormaps["viridis"](number / (num_lines - 1))
-        return {"color": color, "marker": MARKERS[number % len(MARKERS)]} | label
-    return {"color": COLORS[number], "marker": MARKERS[number]} | label
+    color: Any = COLORS[number % len(COLORS)]
+    if num_lines > len(COLORS) or isinstance(value, int | float):  # in order; yellow is too light
+        color = matplotlib.colormaps["viridis"](0.85 * number / max(1, num_lines - 1))
+    return {"color": color, "marker": MARKERS[number % len(MARKERS)]} | label
 
 
 def _metric_label(output: Output, choice: Choice) -> str:
@@ -245,7 +239,7 @@ def _label_curves(panels: np.ndarray, dim: str, has_axes: bool, choice: Choice) 
     style.panel_title(panels[0, 0], "at the end", "a")
     style.panel_title(panels[0, 1], "best setting of each" if has_axes else "all of it", "b")
     panels[0, 1].set_xlabel(_words(dim))
-    panels[0, 1].xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
+    panels[0, 1].xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     if choice.log_y:
         style.log_axis(panels[0, 1], "y")
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
 from ml_collections import ConfigDict
 
 from experiments.analysis import effects as comparisons
@@ -19,15 +20,19 @@ from experiments.engine.figure import Figure
 
 NAME = "variance_map"
 COLORS = "PuOr"
+LONG_NAMES = {
+    "variance": "exact trace of the covariance of the gradient estimate",
+    "limit": "the same of orthogonal scores, the limit of many arms",
+}
 LARGEST_FACTOR = 4  # ratios beyond it share its color
 
 
 def summarize(config: ConfigDict, grids: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Exact variances [num_actions, estimator, k, success_prob]."""
+    """Exact variances [num_actions, estimator, k, success_prob], and their limit of many arms."""
     variance = grids["map"].variance.rename(arms_per_outcome="num_actions")
     dataset = variance.assign_coords(num_actions=2 * variance.num_actions).to_dataset()
-    names = {"variance": "exact trace of the covariance of the gradient estimate"}
-    return labels.label(dataset, names)
+    dataset["limit"] = grids["limit"].variance
+    return labels.label(dataset, LONG_NAMES)
 
 
 def _others(dataset: xr.Dataset) -> list[str]:
@@ -41,6 +46,13 @@ def _ratio(dataset: xr.Dataset, other: str) -> xr.DataArray:
     variance = dataset.variance
     ratio = variance.sel(estimator=other, drop=True) / variance.sel(estimator="maxpo", drop=True)
     return ratio.transpose("num_actions", "success_prob", "k")
+
+
+def _limit(dataset: xr.Dataset, other: str) -> xr.DataArray:
+    """The ratio that theory predicts for many arms."""
+    ratio = dataset.limit.sel(estimator=other, drop=True)
+    ratio = ratio / dataset.limit.sel(estimator="maxpo", drop=True)
+    return ratio.transpose("success_prob", "k")
 
 
 def draw(dataset: xr.Dataset) -> Drawing:
@@ -62,6 +74,9 @@ def draw(dataset: xr.Dataset) -> Drawing:
         bar.set_label(f"variance {style.estimator_style(name).label} / MaxPO")
     for ax in axes[-1]:
         ax.set_xlabel("$K / B$")
+    lines = {"equal on $n$ arms": "-", "equal on many arms (theory)": "--"}
+    handles = [Line2D([], [], color="black", ls=ls, label=text) for text, ls in lines.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
@@ -73,6 +88,12 @@ def _draw_map(ax: Axes, dataset: xr.Dataset, name: str, n: int, norm: Normalize)
     ax.pcolormesh(share, probs, logs, norm=norm, cmap=COLORS, shading="nearest", rasterized=True)
     if np.nanmin(logs) < 0 < np.nanmax(logs):
         ax.contour(share, probs, logs, levels=[0.0], colors="black", linewidths=1.2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        limit = np.log2(_limit(dataset, name).values)
+    if np.nanmin(limit) < 0 < np.nanmax(limit):
+        ax.contour(
+            share, probs, limit, levels=[0.0], colors="black", linewidths=0.9, linestyles="--"
+        )
     ax.grid(visible=False)
     style.panel_title(ax, f"$n = {n}$, $B = {group_size}$")
 
@@ -154,8 +175,9 @@ def caption(dataset: xr.Dataset) -> str:
         f"When does the leave-two-out baseline help? Exact ratio of the total variances of "
         f"{others} and MaxPO on Bernoulli bandits with n arms, of which half succeed (together "
         f"with probability p) and half fail, for groups of B = {run.group_size}. Purple: MaxPO "
-        f"has the lower variance; orange: the other has; black line: equal. Colors end at a factor "
-        f"of {LARGEST_FACTOR}. Every value is exact: the number of successes is enumerated."
+        f"has the lower variance; orange: the other has; black line: equal; dashed: where "
+        "theory puts it for many arms, whose scores are orthogonal. Colors end at a factor of "
+        f"{LARGEST_FACTOR}. Every value is exact: the number of successes is enumerated."
     )
 
 
@@ -169,7 +191,7 @@ def check(config: ConfigDict) -> None:
 FIGURE = Figure(
     name="variance_map",
     question="When does the leave-two-out baseline lower the variance?",
-    grids={"map": "bernoulli_gradients"},
+    grids={"map": "bernoulli_gradients", "limit": "orthogonal_gradients"},
     summarize=summarize,
     draw=draw,
     findings=findings,

@@ -35,7 +35,9 @@ def page(entries: Sequence[Entry]) -> str:
     return "\n".join([HEADER, _contents(entries), _paper(entries), *map(_section, entries)])
 
 
-def finding_cell(sentence: str, measured: str, verdict: str | None) -> str:
+def finding_cell(
+    sentence: str, measured: str, verdict: str | None, longest: int = LONGEST_CELL
+) -> str:
     """A finding as a cell of a table: its verdict always, what was measured as far as it fits.
 
     Example:
@@ -43,7 +45,7 @@ def finding_cell(sentence: str, measured: str, verdict: str | None) -> str:
       'MaxPO is above EI: +0.5 on needle; +0.1 on ladder (holds)'
     """
     said = "" if verdict is None else f" ({verdict})"
-    room = LONGEST_CELL - len(said)
+    room = longest - len(said)
     text = sentence if len(sentence) <= room else textwrap.shorten(sentence, room, placeholder="…")
     return cell(_as_fits(text, measured, room)) + cell(said, keep_space=True)
 

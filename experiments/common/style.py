@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from experiments.common import coincidence
+
 matplotlib.use("Agg")
 
 # Okabe and Ito, Color Universal Design, 2008, with gray, and yellow darkened for white paper.
@@ -31,7 +34,12 @@ BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 PURPLE = "#CC79A7"
 
-INCHES_PER_LEGEND_ROW = 0.16
+PAGE = 6.8  # width in inches of the text of a paper, over both columns
+COLUMN = 3.3  # and of one of its columns
+SMALLEST_TEXT = 7  # points
+MOST_TICKS = 6  # of an axis in log
+MARKERS_PER_CURVE = 6
+SIZE_OF_SIGNS = 6  # points, of markers that are glyphs and fill less than their size
 
 PAPER: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -41,6 +49,7 @@ PAPER: dict[Any, Any] = {
     "axes.linewidth": 0.6,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "axes.titlepad": 4,
     "axes.titlesize": 8.5,
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
@@ -56,9 +65,15 @@ PAPER: dict[Any, Any] = {
     "savefig.dpi": 200,
     "svg.hashsalt": "maxpo_jax",
     "xtick.labelsize": 7.5,
+    "xtick.major.size": 2.5,
     "xtick.major.width": 0.6,
+    "xtick.minor.size": 1.3,
+    "xtick.minor.width": 0.4,
     "ytick.labelsize": 7.5,
+    "ytick.major.size": 2.5,
     "ytick.major.width": 0.6,
+    "ytick.minor.size": 1.3,
+    "ytick.minor.width": 0.4,
 }
 
 
@@ -70,6 +85,13 @@ class EstimatorStyle:
     color: str
     marker: str
     linestyle: str = "-"
+
+    def of_line(self) -> dict[str, Any]:
+        """Properties of a line; the marker of a variation, whose line is dashed, is hollow."""
+        look = dataclasses.asdict(self)
+        look["markerfacecolor"] = "white" if self.linestyle == "--" else self.color
+        is_sign = self.marker.startswith("$")
+        return look | ({"markersize": SIZE_OF_SIGNS, "markeredgewidth": 0} if is_sign else {})
 
 
 ESTIMATORS = {
@@ -86,10 +108,13 @@ ESTIMATORS = {
     "center_u": EstimatorStyle("center($u$)", GRAY, "d", "--"),
     "center_ei": EstimatorStyle("center(EI)", BLUE, "p", "--"),
     "zscore_maxpo": EstimatorStyle("z-scored MaxPO", VERMILLION, "h", "--"),
-    "zscore_ei": EstimatorStyle("z-scored EI", BLUE, "*", ":"),
+    "zscore_ei": EstimatorStyle("z-scored EI", BLUE, "*", "--"),
     "pass_at_k_training_analytic": EstimatorStyle("Pass@k Training (analytic)", SKY, "X"),
     "maxrl": EstimatorStyle("MaxRL", YELLOW, "H"),
     "bon_mean": EstimatorStyle("BoN mean", ORANGE, "8", "--"),
+    "min_at_k": EstimatorStyle("min@$K$", SKY, "3", "--"),
+    "median_at_k": EstimatorStyle("median@$K$", GREEN, "4", "--"),
+    "top_two_at_k": EstimatorStyle("top-2@$K$", ORANGE, "+", "--"),
     "tang_leave_one_out": EstimatorStyle("Tang LOO", GREEN, "1", "--"),
 }
 
@@ -148,12 +173,16 @@ def grid_of_panels(
     num_rows: int,
     num_columns: int,
     *,
-    panel_width: float = 2.3,
+    panel_width: float = PAGE,
     panel_height: float = 1.9,
     **subplots: Any,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure and its [num_rows, num_columns] array of axes; sizes are in inches."""
-    figure = Figure(figsize=(panel_width * num_columns, panel_height * num_rows))
+    """A figure and its [num_rows, num_columns] array of axes; sizes are in inches.
+
+    It is never wider than a page, where it would be scaled down and its text with it.
+    """
+    width = min(panel_width * num_columns, PAGE)
+    figure = Figure(figsize=(width, panel_height * num_rows))
     axes = figure.subplots(num_rows, num_columns, squeeze=False, **subplots)
     return figure, axes
 
@@ -169,6 +198,8 @@ def curve_with_interval(
 ) -> Line2D:
     """Draw one estimator's curve with its interval shaded, and return the line.
 
+    MaxPO lies on top.
+
     Args:
       ax: the axes to draw on.
       x: abscissae, [points].
@@ -178,42 +209,69 @@ def curve_with_interval(
       estimator: name of the estimator: fixes color, marker, line style and label.
       **line: further properties of the line, such as `markevery` or `label`.
     """
-    look = estimator_style(estimator)
-    properties = dataclasses.asdict(look) | line
+    on_top = {"zorder": 2.1} if estimator == "maxpo" else {}
+    places = {"markevery": marker_places(ax, len(x))}
+    properties = estimator_style(estimator).of_line() | places | on_top | line
     (curve,) = ax.plot(x, median, **properties)
     ax.fill_between(x, low, high, color=properties["color"], alpha=0.2, linewidth=0)
     return curve
 
 
-def shared_legend(
-    figure: Figure, axes: Any = None, *, num_columns: int | None = None, **legend: Any
-) -> Legend:
-    """One legend below all panels, outside the data, each label once.
+def marker_places(ax: Axes, num_points: int) -> tuple[int, int]:
+    """First and step of the few points of a next curve that get a marker.
 
-    The figure grows by the height of the legend, so that the panels keep theirs.
+    Curves begin at different points, so that those that coincide show the markers of all.
+    """
+    step = math.ceil(num_points / MARKERS_PER_CURVE)
+    return len(ax.lines) * max(1, step // 4) % step, step
+
+
+def shared_legend(figure: Figure, axes: Any = None, **legend: Any) -> Legend:
+    """One legend below all panels, outside the data, each label once, estimators in their order.
+
+    The figure grows by the height of the legend, so that the panels keep theirs. Curves that are
+    nowhere farther apart than a line is wide share an entry where that is so in every panel; where
+    it is so in one, their markers stand above it, with "=" between them. So this comes last.
 
     Args:
       figure: the figure.
       axes: axes whose labels are collected; None means all of the figure.
-      num_columns: columns of the legend; None means as many as fit the figure's width.
       **legend: further properties of the legend.
     """
-    entries: dict[str, Any] = {}
-    for ax in figure.axes if axes is None else np.ravel(axes):
+    panels = list(figure.axes if axes is None else np.ravel(axes))
+    handles: dict[str, Any] = {}
+    for ax in panels:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    num_columns = num_columns or _columns_that_fit(figure, list(entries))
-    num_rows = math.ceil(len(entries) / num_columns)
-    figure.set_figheight(figure.get_figheight() + INCHES_PER_LEGEND_ROW * num_rows)
-    properties: dict[str, Any] = {"loc": "outside lower center", "ncols": num_columns} | legend
-    return figure.legend(list(entries.values()), list(entries), **properties)
+            handles.setdefault(label, handle)
+    order = {look.label: place for place, look in enumerate(ESTIMATORS.values())}
+    labels = sorted(handles, key=lambda label: order.get(label, len(order)))
+    figure.draw_without_rendering()  # places the curves
+    curves = [coincidence.curves_of(ax, labels) for ax in panels]
+    entries: dict[str, Any] = {}
+    for first, *others in coincidence.in_every_panel(curves, labels):
+        label = ", ".join([first, *others]) + (" (coincide)" if others else "")
+        entries[label] = tuple(handles[one] for one in (first, *others))
+        for of_panel, other in itertools.product(curves, others):
+            of_panel.pop(other, None)
+    if coincidence.note(panels, curves):
+        entries["coincide in the panel below"] = coincidence.EQUALS
+    return _legend_that_fits(figure, entries, legend)
 
 
-def _columns_that_fit(figure: Figure, labels: Sequence[str]) -> int:
-    inches_per_letter, inches_per_handle = 0.062, 0.55
-    longest = max((len(label) for label in labels), default=1)
-    width = inches_per_handle + inches_per_letter * longest
-    return int(np.clip(figure.get_figwidth() / width, 1, max(len(labels), 1)))
+def _legend_that_fits(
+    figure: Figure, entries: dict[str, Any], properties: dict[str, Any]
+) -> Legend:
+    """Below the panels, with as few rows as the width of the figure allows, about equally long."""
+    properties = {"loc": "outside lower center"} | properties
+    for num_rows in range(1, len(entries) + 1):
+        columns = math.ceil(len(entries) / num_rows)
+        legend = figure.legend(list(entries.values()), list(entries), ncols=columns, **properties)
+        box = legend.get_window_extent()
+        if box.width <= 0.98 * figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)
+    return legend
 
 
 def panel_title(ax: Axes, text: str, letter: str = "") -> None:
@@ -222,15 +280,60 @@ def panel_title(ax: Axes, text: str, letter: str = "") -> None:
 
 
 def log_axis(ax: Axes, axis: str, base: int = 10) -> None:
-    """Make the "x" or "y" axis logarithmic, with clean ticks.
+    """Make the "x" or "y" axis logarithmic, with few and clean ticks.
 
-    Base 2 labels powers of two as plain numbers; base 10 keeps powers of ten.
+    Powers of the base as plain numbers, in base 10 as powers where these are long, and also a few
+    numbers between them where there would be fewer than three.
     """
     {"x": ax.set_xscale, "y": ax.set_yscale}[axis]("log", base=base)
-    if base != 10:
-        target = {"x": ax.xaxis, "y": ax.yaxis}[axis]
+    target = {"x": ax.xaxis, "y": ax.yaxis}[axis]
+    if base == 10:
+        target.set_major_locator(_LogTicks())
+        target.set_major_formatter(_LogLabels())
+        target.set_minor_formatter(ticker.NullFormatter())
+    else:
         target.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         target.set_minor_locator(ticker.NullLocator())
+
+
+class _LogTicks(ticker.LogLocator):
+    """At most a few powers of ten, every other if need be; parts of them on a short axis."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        """The ticks between two ends."""
+        low, high = min(vmin, vmax) * (1 - 1e-9), max(vmin, vmax) * (1 + 1e-9)
+        exponents = np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        decades = exponents[(10.0**exponents >= low) & (10.0**exponents <= high)]
+        if len(decades) >= 3:
+            stride = math.ceil(len(decades) / MOST_TICKS)
+            return (10.0 ** decades[decades % stride == 0]).tolist()
+        for digits in ((1, 3), (1, 2, 5)):
+            ticks = np.multiply.outer(10.0**exponents, digits).ravel()
+            ticks = ticks[(ticks >= low) & (ticks <= high)]
+            if len(ticks) >= 3:
+                return ticks.tolist()
+        return ticker.MaxNLocator(3).tick_values(low, high)
+
+
+class _LogLabels(ticker.Formatter):
+    """1, 10, 100 or powers of ten, the same for all ticks of an axis."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick alone."""
+        return self.format_ticks([x])[0]
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """The labels of all ticks."""
+        if all(1e-3 <= value <= 1e3 for value in values):
+            return [f"{value:g}" for value in values]
+        return [self._power(value) for value in values]
+
+    @staticmethod
+    def _power(value: float) -> str:
+        exponent = math.floor(math.log10(value) + 1e-9)
+        digit = value / 10.0**exponent
+        factor = "" if math.isclose(digit, 1) else rf"{digit:g}\times "
+        return f"${factor}10^{{{exponent}}}$"
 
 
 def png_bytes(figure: Figure) -> bytes:

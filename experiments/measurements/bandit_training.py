@@ -1,4 +1,4 @@
-"""Training on a hard bandit: exact J_k of the policy along the way, for many k.
+"""Training on a hard bandit: exact J_k of the policy along the way, and the rewards at the end.
 
 The seed draws the groups: runs that differ in estimator, K or learning rate share its numbers.
 """
@@ -42,10 +42,11 @@ def schedule(k: int | jax.Array, anneal: bool | jax.Array, num_updates: int) -> 
 
 
 def compute(run: FrozenConfigDict, seeds: np.ndarray) -> Mapping[str, Any]:
-    """Curves of the runs of one setting."""
-    return _train(
+    """Curves of the runs of one setting, and where they end."""
+    instance = bandits.make_instance(run.instance, run.num_actions)
+    found = _train(
         seeds,
-        bandits.make_instance(run.instance, run.num_actions),
+        instance,
         np.int32(run.k),
         np.bool_(run.anneal),
         np.float32(run.learning_rate),
@@ -56,6 +57,16 @@ def compute(run: FrozenConfigDict, seeds: np.ndarray) -> Mapping[str, Any]:
         updates_per_record=run.updates_per_record,
         groups=run.variance_groups,
     )
+    outcomes = np.append(instance.bandit.rewards, 0)
+    same = outcomes[:, None] == possible_rewards(run)
+    of_outcomes = np.asarray(found.pop("outcome_probs"))
+    return found | {"reward_distribution": of_outcomes @ same.astype(of_outcomes.dtype)}
+
+
+def possible_rewards(run: FrozenConfigDict) -> np.ndarray:
+    """The rewards that a run can meet, ascending; failures pay 0."""
+    rewards = bandits.make_instance(run.instance, run.num_actions).bandit.rewards
+    return np.unique(np.append(rewards, 0))
 
 
 @functools.partial(jax.jit, static_argnames=STATIC)
@@ -107,7 +118,9 @@ def _train(
             name: jnp.concatenate([unknown, getattr(records, name)])
             for name in ("gradient_norm", "adam_proxy", "gradient_variance")
         }
-        return values | {"entropy": policy.entropy(logits)} | of_windows
+        _, at_end = bandits.reward_distribution(instance.bandit, policy.probabilities(logits[-1]))
+        entropy = policy.entropy(logits)
+        return values | of_windows | {"entropy": entropy, "outcome_probs": at_end}
 
     return jax.vmap(one)(seeds)
 
@@ -121,9 +134,12 @@ def evaluate(bandit: bandits.Bandit, logits: jax.Array, k: jax.Array) -> dict[st
 
 
 def coordinates(run: FrozenConfigDict) -> dict[str, np.ndarray]:
-    """The k of evaluation, and the updates after which is recorded, the beginning among them."""
-    updates = np.arange(0, run.num_updates + 1, run.updates_per_record)
-    return {"evaluation_k": _common.evaluation_ks(), "update": updates}
+    """The k of evaluation, the updates after which is recorded (0 for before), and the rewards."""
+    return {
+        "evaluation_k": _common.evaluation_ks(),
+        "update": np.arange(0, run.num_updates + 1, run.updates_per_record),
+        "reward": possible_rewards(run),
+    }
 
 
 def refuse(run: FrozenConfigDict) -> str:
@@ -178,6 +194,11 @@ MEASUREMENT = Measurement(
         ),
         "gradient_variance": Output(
             "trace of the covariance of the gradient estimate", dims=CURVE, larger_is_better=False
+        ),
+        "reward_distribution": Output(
+            "exact probability of each reward of the last policy",
+            dims=("reward",),
+            larger_is_better=None,
         ),
     },
     compute=compute,

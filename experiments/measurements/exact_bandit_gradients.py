@@ -1,6 +1,7 @@
 """Moments of the gradient estimate on random softmax bandits, by enumeration of all groups.
 
-The bandit of a seed is that of `bandit_gradients`.
+The bandit of a seed is that of `bandit_gradients`. Beside each variance stands the floor under it,
+the same for every estimator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from experiments.common.estimator_spec import resolve
 from experiments.engine.measurement import Measurement, Output
 from experiments.measurements import _bandits, _common
 from experiments.measurements._common import Point
-from maxpo_jax.bandits import exact, multisets
+from maxpo_jax.bandits import exact, multisets, variance_floor
 
 OUTPUTS = {
     "variance": Output(
@@ -25,6 +26,10 @@ OUTPUTS = {
     ),
     "cosine": Output("cosine between the exact mean estimate and the exact gradient of $J_K$"),
     "gradient_norm": Output("norm of the exact gradient of $J_K$", larger_is_better=None),
+    "floor": Output(
+        "least variance of any unbiased estimator of the gradient of $J_K$ that sees rewards alone",
+        larger_is_better=None,
+    ),
 }
 
 
@@ -33,9 +38,15 @@ def compute(
 ) -> Mapping[str, np.ndarray]:
     """Exact outputs [points, seeds]."""
     problems = [problem(run, int(seed)) for seed in seeds]
+    floors = {
+        k: [_floor(run, k, *one) for one in problems] for k in {int(point["k"]) for point in points}
+    }
     values = np.array(
         [
-            [_measure(run, point["estimator"], int(point["k"]), *one) for one in problems]
+            [
+                (*_measure(run, point["estimator"], int(point["k"]), *one), floor)
+                for one, floor in zip(problems, floors[int(point["k"])], strict=True)
+            ]
             for point in points
         ]
     )
@@ -52,7 +63,7 @@ def problem(run: FrozenConfigDict, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def _measure(
     run: FrozenConfigDict, estimator: str, k: int, logits: np.ndarray, rewards: np.ndarray
 ) -> tuple[float, ...]:
-    """The outputs of one estimator at one K on one bandit."""
+    """The outputs of one estimator at one K on one bandit, but the floor."""
     moments = exact.moments(resolve(estimator), logits, rewards, run.group_size, k)
     truth = exact.gradient(logits, rewards, k)
     size, length = np.linalg.norm(truth), np.linalg.norm(moments.mean)
@@ -62,6 +73,13 @@ def _measure(
         float(moments.mean @ truth / (length * size)) if length else np.nan,
         float(size),
     )
+
+
+def _floor(run: FrozenConfigDict, k: int, logits: np.ndarray, rewards: np.ndarray) -> float:
+    """The variance floor at one K on one bandit, NaN where it takes too long."""
+    if not variance_floor.fits(len(np.unique(rewards)), run.group_size):
+        return np.nan
+    return variance_floor.variance_floor(logits, rewards, run.group_size, k)
 
 
 def refuse(run: FrozenConfigDict) -> str:

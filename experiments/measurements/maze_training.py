@@ -1,4 +1,4 @@
-"""Training in a biased maze: exact J_k of the policy, and sampled curves, every 10 updates.
+"""Training in a biased maze: exact J_k of the policy, sampled curves, and the returns at the end.
 
 The seed draws the episodes, and the maze where its path is "random": runs that differ in estimator,
 K or learning rate share both.
@@ -49,9 +49,14 @@ def compute(run: FrozenConfigDict, seeds: np.ndarray) -> Mapping[str, Any]:
         optimizer=run.optimizer,
         group_size=run.group_size,
         num_updates=run.num_updates,
-        num_steps=padded_depth(run.depth) if run.path == RANDOM else len(run.path),
+        num_steps=longest_episode(run),
         variance_groups=run.variance_groups,
     )
+
+
+def longest_episode(run: FrozenConfigDict) -> int:
+    """Steps of the longest episode in the mazes of a run."""
+    return padded_depth(run.depth) if run.path == RANDOM else len(run.path)
 
 
 def make_mazes(run: FrozenConfigDict, seeds: np.ndarray) -> Maze:
@@ -133,15 +138,20 @@ def _train(
         curves = {name: getattr(records, name) for name in SAMPLED}
         # Nowhere but at the goal, which is as far away as the time limit, is the return as large.
         goal = records.distribution[:, maze.max_steps]
-        return curves | {"J": values[:-1], "max_at_k": values[-1], "goal_probability": goal}
+        at_end = records.distribution[-1]
+        exactly = {"J": values[:-1], "max_at_k": values[-1], "goal_probability": goal}
+        return curves | exactly | {"return_distribution": at_end}
 
     return jax.vmap(one)(seeds, mazes)
 
 
 def coordinates(run: FrozenConfigDict) -> dict[str, np.ndarray]:
-    """The k of evaluation, and the updates that the entries of a curve belong to."""
-    updates = np.arange(WINDOW, run.num_updates + 1, WINDOW)
-    return {"evaluation_k": _common.evaluation_ks(), "update": updates}
+    """The k of evaluation, the updates that the entries of a curve belong to, and the returns."""
+    return {
+        "evaluation_k": _common.evaluation_ks(),
+        "update": np.arange(WINDOW, run.num_updates + 1, WINDOW),
+        "return": np.arange(longest_episode(run) + 1),
+    }
 
 
 def refuse(run: FrozenConfigDict) -> str:
@@ -207,6 +217,11 @@ MEASUREMENT = Measurement(
         "J": Output("exact $J_k$ of the policy", dims=("evaluation_k", "update")),
         **SAMPLED,
         "goal_probability": Output("exact probability to reach the goal", dims=CURVE),
+        "return_distribution": Output(
+            "exact probability of each return of the last policy",
+            dims=("return",),
+            larger_is_better=None,
+        ),
     },
     compute=compute,
     coordinates=coordinates,

@@ -4,17 +4,16 @@ Where many arms are equally good and as many equally bad, a group is known by ho
 samples succeeded: B + 1 cases in place of all multisets of actions, however many arms there are.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import jax
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from maxpo_jax.bandits import exact
+from maxpo_jax.bandits.exact import Estimator
+
 
 def total_variance(
-    estimator: Callable[..., Any],
+    estimator: Estimator,
     group_size: int,
     k: int,
     success_probs: ArrayLike,
@@ -38,8 +37,7 @@ def total_variance(
     is taken off. In float64.
 
     Args:
-      estimator: `f(rewards [..., B], k) -> advantages [..., B]` that gives equal rewards equal
-        advantages.
+      estimator: see `exact.moments`; one that gives equal rewards equal advantages.
       group_size: B.
       k: K.
       success_probs: [P] chances p that the policy chooses a good arm.
@@ -58,18 +56,7 @@ def total_variance(
     """
     B, m, p = group_size, arms_per_outcome, np.asarray(success_probs, np.float64)
     successes = np.arange(B + 1)
-    groups = (np.arange(B) < successes[:, None]).astype(np.float64)
-    with jax.enable_x64(True):
-        advantages = np.asarray(estimator(groups, k), np.float64)
-    of_success = np.where(successes > 0, advantages[:, 0], 0.0)
-    of_failure = np.where(successes < B, advantages[:, -1], 0.0)
-    expected = np.where(groups > 0, of_success[:, None], of_failure[:, None])
-    if not np.allclose(advantages, expected, rtol=1e-9, atol=1e-12, equal_nan=True):
-        raise ValueError(
-            "the estimator gives equal rewards of a group different advantages; enumerate its "
-            "groups with maxpo_jax.exact.variance"
-        )
-
+    of_success, of_failure = exact.advantages_by_successes(estimator, group_size, k)
     chances = stats.binom.pmf(successes, B, p[:, None])
     gained, lost = successes * of_success, (B - successes) * of_failure
     total, policy_norm = gained + lost, (p**2 + (1 - p) ** 2) / m

@@ -5,6 +5,7 @@ unit vectors this is a softmax table for each prompt; with few features all prom
 low-rank policy, and what is learned on one moves the others.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -32,21 +33,26 @@ class ContextualBandit(NamedTuple):
 
 
 def make_contextual_bandit(
-    key: jax.Array, success_probs: jax.Array, num_answers: int, rank: int | None = None
+    key: jax.Array,
+    success_probs: jax.Array,
+    num_answers: int,
+    rank: int | None = None,
+    num_right: int = 1,
 ) -> ContextualBandit:
-    """ContextualBandit of given difficulty with one right answer each.
+    """ContextualBandit of given difficulty.
 
     Args:
       key: a typed random key; it is consumed.
       success_probs: [num_prompts] success probability of the base policy, strictly in (0, 1).
       num_answers: n, at least 2. Static.
       rank: number of features, random of length 1; None for one table for each prompt. Static.
+      num_right: right answers of each prompt, which the base policy holds equally likely. Static.
 
     Returns:
       The `ContextualBandit`; wrong answers have random base logits.
 
     Raises:
-      ValueError: fewer than 2 answers.
+      ValueError: fewer than 2 answers; not at least one right and one wrong answer.
 
     Example:
       >>> bandit = make_contextual_bandit(jax.random.key(0), jnp.array([0.25, 0.5]), 4)
@@ -55,13 +61,18 @@ def make_contextual_bandit(
     """
     if num_answers < 2:
         raise ValueError(f"num_answers is {num_answers}; a prompt has at least 2 answers")
+    if not 1 <= num_right < num_answers:
+        raise ValueError(
+            f"num_right is {num_right}; of num_answers = {num_answers} answers, 1 to "
+            f"{num_answers - 1} can be right"
+        )
     num_prompts = success_probs.shape[0]
     answers_key, logits_key, features_key = jax.random.split(key, 3)
-    right = jax.random.randint(answers_key, (num_prompts, 1), 0, num_answers)
-    correct = jnp.arange(num_answers)[None] == right
+    first = jax.random.randint(answers_key, (num_prompts, 1), 0, num_answers)
+    correct = (jnp.arange(num_answers)[None] - first) % num_answers < num_right
     wrong = jnp.where(correct, -jnp.inf, jax.random.normal(logits_key, correct.shape))
     odds = jnp.log(success_probs) - jnp.log1p(-success_probs)
-    logit = odds + jax.nn.logsumexp(wrong, axis=-1)
+    logit = odds + jax.nn.logsumexp(wrong, axis=-1) - math.log(num_right)
     base_logits = jnp.where(correct, logit[:, None], wrong)
     if rank is None:
         return ContextualBandit(correct, base_logits, jnp.eye(num_prompts))

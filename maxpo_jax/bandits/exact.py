@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maxpo_jax.bandits import multisets
+from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.contract import Estimator as WrappedEstimator
 from maxpo_jax.estimators.wrapping import wrap
 
@@ -103,8 +104,8 @@ def moments(
     evaluate = _compiled(estimator, (chunk, group_size), k)
 
     def gradients(actions: np.ndarray) -> np.ndarray:
-        advantages = evaluate(rewards[actions])
-        return k / group_size * _score_sums(advantages, actions, np.exp(log_probs))
+        found = evaluate(rewards[actions])
+        return k / group_size * _score_sums(found, actions, np.exp(log_probs))
 
     if all_ordered or _order_matters(gradients, log_probs, group_size, chunk):
         return _sum_ordered(gradients, log_probs, group_size, chunk, estimator)
@@ -132,13 +133,59 @@ def gradient(logits: ArrayLike, rewards: ArrayLike, k: float) -> np.ndarray:
       >>> gradient(np.zeros(2), np.array([0.0, 1.0]), k=2).tolist()
       [-0.25, 0.25]
     """
+    return _gradient_by_spacings(logits, rewards, lambda at_most: k * at_most ** (k - 1))
+
+
+def order_statistic_gradient(
+    logits: ArrayLike, rewards: ArrayLike, coefficients: ArrayLike
+) -> np.ndarray:
+    r"""Exact gradient in the logits of J_c = E[sum_m c_m R_(m:K)] on a softmax bandit.
+
+    With rewards sorted, spacings d_m, and F_m the probability of the m lowest, a reward above
+    spacing m in place of one below gains d_m times the coefficient of its rank among K - 1 others,
+
+        dJ/dpi_a = K sum_{m < rank of a} d_m E[c_(1+S_m)],    S_m ~ Binomial(K - 1, F_m),
+
+    up to a constant, a Bernstein polynomial in F_m that is computed by means of means.
+
+    Args:
+      logits: [n] finite logits of the policy.
+      rewards: [n] finite reward of each action; ties are fine.
+      coefficients: [K] c, for the smallest of K rewards first; finite. See
+        `maxpo_jax.coefficients`.
+
+    Returns:
+      [n] float64 NumPy.
+
+    Raises:
+      ValueError: coefficients that are empty, not finite or not one-dimensional.
+
+    Example:
+      >>> order_statistic_gradient(np.zeros(2), np.array([0.0, 1.0]), [1.0, 0.0]).tolist()
+      [-0.25, 0.25]
+    """
+    known = np.array(checks.coefficients_tuple("order_statistic_gradient", coefficients))
+
+    def slope(at_most: np.ndarray) -> np.ndarray:
+        means = np.repeat(known[:, None], len(at_most), axis=1)
+        while len(means) > 1:
+            means = (1 - at_most) * means[:-1] + at_most * means[1:]
+        return len(known) * means[0]
+
+    return _gradient_by_spacings(logits, rewards, slope)
+
+
+def _gradient_by_spacings(
+    logits: ArrayLike, rewards: ArrayLike, slope: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The gradient, from what a spacing is worth to an action above it at F_m [n - 1]."""
     logits, rewards = _check_bandit(logits, rewards)
     probs = np.exp(_log_softmax(logits))
     order = np.argsort(rewards)
     at_most = np.cumsum(probs[order])[:-1]
-    slopes = k * np.diff(rewards[order]) * at_most ** (k - 1)
+    slopes = np.diff(rewards[order]) * slope(at_most)
     value = np.empty_like(probs)
-    # Measured from the best reward down, the sum has only positive terms and never cancels.
+    # Measured from the best reward down: for max@K all terms are positive, and nothing cancels.
     value[order] = -np.append(np.cumsum(slopes[::-1])[::-1], 0.0)
     return probs * (value - probs @ value)
 
@@ -196,6 +243,65 @@ def variance(
     return float(np.trace(moments(estimator, logits, rewards, group_size, k).covariance))
 
 
+def advantages(estimator: Estimator, rewards: ArrayLike, k: int) -> np.ndarray:
+    """Advantages in float64, whatever the global setting.
+
+    Args:
+      estimator: see `moments`.
+      rewards: [groups, B] finite rewards.
+      k: K; static.
+
+    Returns:
+      [groups, B] float64 NumPy.
+
+    Raises:
+      ValueError: whatever the estimator refuses, or if it returns another shape.
+
+    Example:
+      >>> advantages("ei", [[0.0, 3.0, 9.0]], k=2).tolist()
+      [[0.0, 1.5, 7.5]]
+    """
+    rewards = np.asarray(rewards, np.float64)
+    with jax.enable_x64(True):
+        return np.asarray(_wrapped(estimator, rewards.shape[-1], k)(rewards, k), np.float64)
+
+
+def advantages_by_successes(
+    estimator: Estimator, group_size: int, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two advantages of a group of 0/1 rewards, by how many of its samples succeeded.
+
+    Args:
+      estimator: see `moments`; one that gives equal rewards equal advantages.
+      group_size: B.
+      k: K.
+
+    Returns:
+      (advantage [B + 1] of a success, advantage [B + 1] of a failure), float64; 0 where a group has
+      none.
+
+    Raises:
+      ValueError: if equal rewards of a group have different advantages.
+
+    Example:
+      >>> of_success, of_failure = advantages_by_successes("rloo", 2, 1)
+      >>> of_success.tolist(), of_failure.tolist()
+      ([0.0, 1.0, 0.0], [0.0, -1.0, 0.0])
+    """
+    successes = np.arange(group_size + 1)
+    groups = (np.arange(group_size) < successes[:, None]).astype(np.float64)
+    found = advantages(estimator, groups, k)
+    of_success = np.where(successes > 0, found[:, 0], 0.0)
+    of_failure = np.where(successes < group_size, found[:, -1], 0.0)
+    expected = np.where(groups > 0, of_success[:, None], of_failure[:, None])
+    if not np.allclose(found, expected, rtol=1e-9, atol=1e-12, equal_nan=True):
+        raise ValueError(
+            "the estimator gives equal rewards of a group different advantages; enumerate its "
+            "groups with maxpo_jax.exact.variance"
+        )
+    return of_success, of_failure
+
+
 def _check_bandit(logits: ArrayLike, rewards: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The bandit as float64 NumPy vectors."""
     logits, rewards = np.asarray(logits, np.float64), np.asarray(rewards, np.float64)
@@ -214,22 +320,17 @@ def _check_size(total: int, num_actions: int, group_size: int) -> None:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
     if total <= MAX_GROUPS:
         return
-    fits_group = _largest(lambda size: multisets.num_multisets(num_actions, size), group_size)
-    fits_actions = _largest(lambda n: multisets.num_multisets(n, group_size), num_actions)
+    fits_group = multisets.largest_size(
+        lambda size: multisets.num_multisets(num_actions, size), group_size, MAX_GROUPS
+    )
+    fits_actions = multisets.largest_size(
+        lambda n: multisets.num_multisets(n, group_size), num_actions, MAX_GROUPS
+    )
     raise ValueError(
         f"{num_actions} actions and group_size {group_size} make {total:,} multisets of actions, "
         f"more than the {MAX_GROUPS:,} that are enumerated; with {num_actions} actions group_size "
         f"up to {fits_group} fits, with group_size {group_size} up to {fits_actions} actions fit"
     )
-
-
-def _largest(count: Callable[[int], int], limit: int) -> int:
-    """The largest size below `limit` whose increasing count is still enumerated."""
-    low, high = 0, limit
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) <= MAX_GROUPS else (low, middle)
-    return low
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -260,11 +361,11 @@ def _wrapped(estimator: Estimator, group_size: int, k: int) -> WrappedEstimator:
         return wrap(estimator, group_size=group_size, k=k)
 
 
-def _score_sums(advantages: np.ndarray, actions: np.ndarray, probs: np.ndarray) -> np.ndarray:
+def _score_sums(found: np.ndarray, actions: np.ndarray, probs: np.ndarray) -> np.ndarray:
     """sum_i A_i grad log pi(a_i) of each group: the sum by action, less pi times the whole sum."""
     groups, n = len(actions), len(probs)
     bins = actions + n * np.arange(groups)[:, None]
-    by_action = np.bincount(bins.ravel(), advantages.ravel(), groups * n).reshape(groups, n)
+    by_action = np.bincount(bins.ravel(), found.ravel(), groups * n).reshape(groups, n)
     return by_action - by_action.sum(axis=1, keepdims=True) * probs[None, :]
 
 
@@ -320,7 +421,9 @@ def _sum_ordered(
     n = len(log_probs)
     total = multisets.num_ordered(n, group_size)
     if total > MAX_GROUPS:
-        fits = _largest(lambda size: multisets.num_ordered(n, size), group_size)
+        fits = multisets.largest_size(
+            lambda size: multisets.num_ordered(n, size), group_size, MAX_GROUPS
+        )
         name = getattr(estimator, "name", None) or getattr(estimator, "__name__", repr(estimator))
         raise ValueError(
             f"{name} depends on the order of the samples, so all {total:,} ordered outcomes of {n} "

@@ -33,8 +33,15 @@ from maxpo_jax.estimators.maxrl import (
 )
 from maxpo_jax.estimators.off_policy import (
     off_policy_max_at_k,
+    off_policy_max_at_k_centered,
     off_policy_max_at_k_first_order,
     off_policy_max_at_k_leave_one_out,
+)
+from maxpo_jax.estimators.order_statistics import (
+    median_at_k,
+    min_at_k,
+    order_statistic,
+    top_two_at_k,
 )
 from maxpo_jax.estimators.pass_at_1 import (
     dr_grpo,
@@ -97,10 +104,14 @@ __all__ = [
     "maxpo",
     "maxrl",
     "maxrl_real",
+    "median_at_k",
+    "min_at_k",
     "names",
     "off_policy_max_at_k",
+    "off_policy_max_at_k_centered",
     "off_policy_max_at_k_first_order",
     "off_policy_max_at_k_leave_one_out",
+    "order_statistic",
     "pass_at_k_training_analytic",
     "pass_at_k_training_bootstrap",
     "pass_at_k_training_bootstrap_std",
@@ -118,6 +129,7 @@ __all__ = [
     "tang_leave_one_out",
     "tang_mean_of_leave_one_out",
     "tang_mean_reward",
+    "top_two_at_k",
     "unregister",
     "verl_pass_at_k",
     "verl_pass_at_k_std",

@@ -3,10 +3,9 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from maxpo_jax.estimators.contract import WHOLE_GROUP, alias, register
-from maxpo_jax.estimators.group_statistics import deviations
+from maxpo_jax.estimators.group_statistics import array_namespace, deviations
 from maxpo_jax.estimators.zscored import zscore_maxpo
 
 
@@ -46,8 +45,9 @@ def bon_max_mean(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
 
     Biased for grad J_B: its baseline sees the sample itself.
     """
-    is_best = rewards == jnp.max(rewards, axis=-1, keepdims=True)
-    return jnp.where(is_best, deviations(rewards, where), jnp.zeros_like(rewards))
+    xp = array_namespace(rewards)
+    is_best = rewards == xp.max(rewards, axis=-1, keepdims=True)
+    return xp.where(is_best, deviations(rewards, where), xp.zeros_like(rewards))
 
 
 @register(
@@ -89,11 +89,12 @@ def bon_max_second(rewards: jax.Array, k: Any, *, where: jax.Array | None = None
     Unbiased for grad J_B only where ties have probability 0; biased with ties, which every finite
     reward table has.
     """
-    best = jnp.max(rewards, axis=-1, keepdims=True)
+    xp = array_namespace(rewards)
+    best = xp.max(rewards, axis=-1, keepdims=True)
     is_best = rewards == best
-    lowest = jnp.min(rewards, axis=-1, keepdims=True)
-    second = jnp.max(jnp.where(is_best, lowest, rewards), axis=-1, keepdims=True)
-    return jnp.where(is_best, best - second, jnp.zeros_like(rewards))
+    lowest = xp.min(rewards, axis=-1, keepdims=True)
+    second = xp.max(xp.where(is_best, lowest, rewards), axis=-1, keepdims=True)
+    return xp.where(is_best, best - second, xp.zeros_like(rewards))
 
 
 bon_mean = alias(

@@ -103,6 +103,42 @@ def mask_array(name: str, where: ArrayLike | None, rewards: jax.Array) -> jax.Ar
     return where
 
 
+def ratios_array(
+    name: str, ratios: ArrayLike | None, rewards: jax.Array, where: jax.Array | None
+) -> jax.Array:
+    """Ratios pi / pi_old of the probabilities of the samples as a floating-point array [..., B].
+
+    Raises:
+      ValueError: none, or of another shape than the rewards; outside jit, ratios of valid samples
+        that are negative or not finite.
+    """
+    if ratios is None:
+        raise ValueError(
+            f"{name}: samples of an older policy come with their ratios: pass ratios="
+            "exp(log pi - log pi_old), one for each reward; for samples of the current policy use "
+            "'maxpo' or 'ei'."
+        )
+    ratios = jnp.asarray(ratios)
+    if not jnp.issubdtype(ratios.dtype, jnp.floating):
+        ratios = ratios.astype(jnp.float32)
+    if ratios.shape != rewards.shape:
+        raise ValueError(
+            f"{name}: ratios must have the shape of the rewards {rewards.shape}, one for each "
+            f"sample, got {ratios.shape}."
+        )
+    if not is_traced(ratios, where):
+        wrong = ~(np.isfinite(ratios) & (np.asarray(ratios) >= 0))
+        if where is not None:
+            wrong &= np.asarray(where)
+        if wrong.any():
+            raise ValueError(
+                f"{name}: ratios must be finite and not negative, which they are not at index "
+                f"{np.argwhere(wrong)[0].tolist()}; they are exp(log pi - log pi_old), not its "
+                "logarithm."
+            )
+    return ratios
+
+
 def integer_k(name: str, k: Any) -> int | jax.Array:
     """K as a Python int where its value is known, else as the traced integer scalar it is.
 
@@ -112,10 +148,16 @@ def integer_k(name: str, k: Any) -> int | jax.Array:
     if is_traced(k):
         if k.shape != () or not jnp.issubdtype(k.dtype, jnp.integer):
             raise ValueError(
-                f"{name}: a traced k must be an integer scalar, got {k.dtype}{list(k.shape)}."
+                f"{name}: a traced k must be an integer scalar, got {k.dtype}{list(k.shape)}; "
+                "for groups with a k of their own use jax.vmap over rewards and k."
             )
         # A narrow type cannot hold the group sizes that K is compared with.
         return k if k.dtype.itemsize == 8 else k.astype(jnp.int32)
+    if np.ndim(k) > 0:
+        raise ValueError(
+            f"{name}: k must be one integer, got shape {list(np.shape(k))}; for groups with a k of "
+            "their own use jax.vmap over rewards and k."
+        )
     try:
         if isinstance(k, (bool, np.bool_)):
             raise TypeError
@@ -126,6 +168,47 @@ def integer_k(name: str, k: Any) -> int | jax.Array:
             "samples cannot be estimated without bias from a finite group. For real k see "
             "maxpo_jax.objectives.max_at_k; between integers, mix two estimators."
         ) from None
+
+
+def coefficients_tuple(name: str, coefficients: Any) -> tuple[float, ...]:
+    """Coefficients of K sorted rewards as K Python floats, which can be hashed.
+
+    Args:
+      name: the caller, for messages.
+      coefficients: [K] numbers, a sequence or an array, ascending ranks.
+
+    Returns:
+      K floats.
+
+    Raises:
+      ValueError: traced, not real, not one-dimensional, empty, or not finite.
+    """
+    if is_traced(*jax.tree.leaves(coefficients)):
+        raise ValueError(
+            f"{name}: coefficients must be known before the program is compiled, got traced ones; "
+            "use numbers or a NumPy array made outside of it, or a tuple as a static argument."
+        )
+    try:
+        values = np.asarray(coefficients)
+        if not (values.dtype == object or np.isrealobj(values)):
+            raise TypeError
+        values = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}: coefficients must be real numbers, one for each of K sorted rewards, got "
+            f"{coefficients!r}."
+        ) from None
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(
+            f"{name}: coefficients must have shape [K] with K >= 1, one for each of K sorted "
+            f"rewards, got shape {list(values.shape)}; for several objectives call it for each."
+        )
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ValueError(
+            f"{name}: coefficients must be finite, got {values[bad[0]]} at index {bad[0]}."
+        )
+    return tuple(values.tolist())
 
 
 def check_k(
@@ -143,7 +226,11 @@ def check_k(
 
 
 def check_values(
-    name: str, rewards: jax.Array, where: jax.Array | None, k: int | jax.Array, k_range: KRange
+    name: str,
+    rewards: jax.Array | np.ndarray,
+    where: jax.Array | None,
+    k: int | jax.Array,
+    k_range: KRange,
 ) -> None:
     """Refuse what only a look at the numbers can show; does nothing for traced arrays.
 
@@ -172,7 +259,7 @@ def check_values(
             )
 
 
-def check_binary(name: str, rewards: jax.Array, where: jax.Array | None) -> None:
+def check_binary(name: str, rewards: jax.Array | np.ndarray, where: jax.Array | None) -> None:
     """Refuse rewards other than 0 and 1; does nothing for traced arrays.
 
     Raises:

@@ -59,12 +59,13 @@ class Estimator:
 
     Attributes:
       name: the name in the registry.
-      function: `(rewards [..., B], k, *, where=None) -> advantages [..., B]`, and a keyword `key`
-        where `randomized`.
+      function: `(rewards [..., B], k, *, where=None) -> advantages [..., B]`, with a keyword `key`
+        where `randomized`, and a keyword `ratios` where `off_policy`.
       citation: key of the source in `references.bib`.
       equation: where in the source, or how it follows from it.
       target: what the expected gradient is the gradient of, "J_K" or "J_1", or in words.
-      unbiased: whether E g = scale * grad target, exactly, for every policy.
+      unbiased: whether E g = scale * grad target, exactly, for every policy, and every older one
+        that draws the samples where `off_policy`.
       centered: whether the advantages of each group sum to zero, exactly.
       shift_invariant: whether adding a constant to all rewards changes nothing.
       scale_equivariant: whether multiplying all rewards by c > 0 multiplies the advantages by c.
@@ -72,6 +73,8 @@ class Estimator:
       k_range: the K that are allowed for a group size.
       reward_type: "real", or "binary" where only 0/1 rewards have a meaning.
       randomized: whether the function draws random numbers and takes a `key`.
+      off_policy: whether the samples are those of an older policy, so that the function takes their
+        `ratios` pi / pi_old.
       traced_k: whether `k` may be a traced integer; else it is a Python int, or see
         `wrapping.bind`.
       on_host: whether it runs in plain Python, called back from within a compiled program.
@@ -91,6 +94,7 @@ class Estimator:
     k_range: KRange
     reward_type: Literal["real", "binary"]
     randomized: bool
+    off_policy: bool = False
     traced_k: bool = True
     on_host: bool = False
     alias_of: str | None = None
@@ -102,21 +106,25 @@ class Estimator:
         *,
         where: ArrayLike | None = None,
         key: jax.Array | None = None,
+        ratios: ArrayLike | None = None,
     ) -> jax.Array:
         """Advantages [..., B] of rewards [..., B], under the contract.
 
         Args:
           rewards: [..., B] rewards of the samples of each group.
           k: K; a Python int, or a traced integer scalar where `traced_k`.
-          where: [..., B] boolean, valid samples.
+          where: [..., B] boolean, valid samples; B is their number, also in K/B. See
+            `maxpo_jax.grouped` for groups that may have too few.
           key: typed key of the draws; anybody may be given one, and those who draw nothing leave
             it unused.
+          ratios: [..., B] ratios pi / pi_old of the samples, where `off_policy`, and only there.
 
         Returns:
           [..., B] advantages in the dtype of the rewards (float32 for integers).
 
         Raises:
-          ValueError: as the function; a randomized estimator without a key.
+          ValueError: as the function; a randomized estimator without a key; ratios for samples of
+            the current policy.
         """
         keywords: dict[str, Any] = {} if where is None else {"where": where}
         if self.randomized:
@@ -125,6 +133,13 @@ class Estimator:
                     f"{self.name} is randomized and needs a random key: pass key=jax.random.key(0)."
                 )
             keywords["key"] = key
+        if ratios is not None:
+            if not self.off_policy:
+                raise ValueError(
+                    f"{self.name} is for samples of the current policy and takes no ratios: use "
+                    f"one of {', '.join(names(off_policy=True))}."
+                )
+            keywords["ratios"] = ratios
         return self.function(rewards, k, **keywords)
 
     def why_not(self, k: int, group_size: int) -> str:
@@ -157,6 +172,7 @@ def register(
     k_range: KRange = UP_TO_GROUP_SIZE,
     reward_type: Literal["real", "binary"] = "real",
     randomized: bool = False,
+    off_policy: bool = False,
 ) -> Callable[[Callable[..., jax.Array]], Callable[..., jax.Array]]:
     """Decorator that puts an estimator under the contract and into the registry.
 
@@ -166,7 +182,9 @@ def register(
 
     The decorated function holds the mathematics alone: it may rely on floating-point rewards of
     at least single precision that carry no gradient, and on masked samples holding the largest
-    valid reward of their group. Checks, casts and masking are done here, the same for all.
+    valid reward of their group. Checks, casts and masking are done here, the same for all. One that
+    means the same on arrays of NumPy (see `group_statistics.array_namespace`) computes there too,
+    for `maxpo_jax.grouped`.
 
     Args:
       name: the name to register under.
@@ -181,6 +199,8 @@ def register(
       k_range: the K that are allowed for a group size.
       reward_type: "real", or "binary" where only 0/1 rewards have a meaning.
       randomized: whether the function draws random numbers and takes a keyword `key`.
+      off_policy: whether the samples are those of an older policy, and the function takes a keyword
+        `ratios`; masked samples then have a ratio of 1.
 
     Returns:
       The decorator; it returns the function under the contract.
@@ -205,7 +225,7 @@ def register(
     _refuse_taken(name)
 
     def decorate(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        public = under_contract(name, function, k_range, reward_type, randomized)
+        public = under_contract(name, function, k_range, reward_type, randomized, off_policy)
         _ESTIMATORS[name] = Estimator(
             name=name,
             function=public,
@@ -220,6 +240,7 @@ def register(
             k_range=k_range,
             reward_type=reward_type,
             randomized=randomized,
+            off_policy=off_policy,
         )
         return public
 
@@ -270,7 +291,7 @@ def alias(
       >>> estimators.unregister("best_of_two")
     """
     _refuse_taken(name)
-    original = next((entry for entry in _ESTIMATORS.values() if entry.function is of), None)
+    original = registered(of)
     if original is None:
         raise ValueError(f"{name}: it can be an alias of a registered estimator only, got {of!r}.")
     entry = dataclasses.replace(
@@ -284,7 +305,9 @@ def alias(
         alias_of=original.name,
     )
     formula = inspect.unwrap(of)
-    public = under_contract(name, formula, entry.k_range, entry.reward_type, entry.randomized)
+    public = under_contract(
+        name, formula, entry.k_range, entry.reward_type, entry.randomized, entry.off_policy
+    )
     public.__name__ = public.__qualname__ = name
     # That of the caller, where pickle, doctest and `help` look for it.
     public.__module__ = sys._getframe(1).f_globals["__name__"]
@@ -360,17 +383,23 @@ def unregister(name: str) -> None:
     del _ESTIMATORS[name]
 
 
-def names() -> tuple[str, ...]:
+def names(*, off_policy: bool = False) -> tuple[str, ...]:
     """Names of the registered estimators, in the order of registration.
 
+    Args:
+      off_policy: those for samples of an older policy, which are called with `ratios` as well; or
+        else those for samples of the current one.
+
     Returns:
-      The names that `get` takes.
+      Names that `get` takes.
 
     Example:
       >>> "maxpo" in names()
       True
+      >>> "off_policy_max_at_k" in names(off_policy=True)
+      True
     """
-    return tuple(_ESTIMATORS)
+    return tuple(name for name, entry in _ESTIMATORS.items() if entry.off_policy == off_policy)
 
 
 def get(name: str) -> Estimator:
@@ -396,12 +425,30 @@ def get(name: str) -> Estimator:
     raise ValueError(f"unknown estimator {name!r}: {hint} Registered are {', '.join(names())}.")
 
 
+def registered(function: Any) -> Estimator | None:
+    """The registered estimator whose function this is, or None.
+
+    Args:
+      function: anything.
+
+    Returns:
+      The estimator.
+
+    Example:
+      >>> from maxpo_jax import estimators
+      >>> registered(estimators.maxpo).name
+      'maxpo'
+    """
+    return next((entry for entry in _ESTIMATORS.values() if entry.function is function), None)
+
+
 def under_contract(
     name: str,
     function: Callable[..., jax.Array],
     k_range: KRange,
     reward_type: str,
     randomized: bool = False,
+    off_policy: bool = False,
 ) -> Callable[..., jax.Array]:
     """The function with the checks, casts and masking that are the same for all.
 
@@ -411,6 +458,7 @@ def under_contract(
       k_range: the K that are allowed.
       reward_type: "real" or "binary".
       randomized: whether the function takes a `key`.
+      off_policy: whether the function takes `ratios`.
 
     Returns:
       The function that takes any rewards.
@@ -427,15 +475,29 @@ def under_contract(
         checks.check_values(name, values, mask, count, k_range)
         if reward_type == "binary":
             checks.check_binary(name, values, mask)
+        ratios = None
+        if off_policy:
+            ratios = checks.ratios_array(name, kwargs.pop("ratios", None), values, mask)
         if randomized:  # the draws of a group depend on all groups of its batch
             explicit_sharding(name, values)
-            return compute(values, mask, count, **kwargs)
-        return on_own_groups(name, functools.partial(compute, **kwargs), values, mask, count)
+            return compute(values, mask, ratios, count, **kwargs)
+        own = functools.partial(compute, **kwargs)
+        return on_own_groups(name, own, values, (mask, ratios), count)
 
     def compute(
-        values: jax.Array, mask: jax.Array | None, count: int | jax.Array, **kwargs: Any
+        values: jax.Array,
+        mask: jax.Array | None,
+        ratios: jax.Array | None,
+        count: int | jax.Array,
+        **kwargs: Any,
     ) -> jax.Array:
         working, fit = prepare(values, mask, count, k_range)
+        if ratios is not None:
+            ratios = jax.lax.stop_gradient(ratios).astype(working.dtype)
+            if mask is not None:
+                ratios = jnp.where(mask, ratios, jnp.ones((), ratios.dtype))
+            fit &= jnp.all(jnp.isfinite(ratios) & (ratios >= 0), axis=-1)
+            kwargs["ratios"] = ratios
         if reward_type == "binary":
             fit &= jnp.all((working == 0) | (working == 1), axis=-1)
         result = nan_where_unfit(function(working, count, where=mask, **kwargs), fit[..., None])

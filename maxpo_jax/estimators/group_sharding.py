@@ -18,18 +18,18 @@ def on_own_groups(
     name: str,
     function: Callable[..., jax.Array],
     rewards: jax.Array,
-    other: jax.Array | None,
+    others: tuple[jax.Array | None, ...],
     k: int | jax.Array,
     *,
     keeps_samples: bool = True,
 ) -> jax.Array:
-    """`function(rewards, other, k)`, on each device for its own groups if these are sharded.
+    """`function(rewards, *others, k)`, on each device for its own groups if these are sharded.
 
     Args:
       name: the caller, for messages.
       function: groups to results, each group on its own.
       rewards: [..., B] rewards of the samples of each group.
-      other: [..., B] what belongs to the samples as well, such as a mask, or None.
+      others: [..., B] what belongs to the samples as well, such as a mask, or None.
       k: K, a Python int or a traced integer scalar.
       keeps_samples: whether results are [..., B], one for each sample; else they are [...].
 
@@ -41,20 +41,23 @@ def on_own_groups(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> largest = lambda rewards, where, k: rewards.max(axis=-1)
-      >>> on_own_groups("max", largest, jnp.eye(2), None, 1, keeps_samples=False).tolist()
+      >>> largest = lambda rewards, k: rewards.max(axis=-1)
+      >>> on_own_groups("max", largest, jnp.eye(2), (), 1, keeps_samples=False).tolist()
       [1.0, 1.0]
     """
-    sharding = explicit_sharding(name, rewards) or explicit_sharding(name, other)
+    shardings = [explicit_sharding(name, array) for array in (rewards, *others)]
+    sharding = next(filter(None, shardings), None)
     if sharding is None:
-        return function(rewards, other, k)
-    arrays = [jax.sharding.reshard(x, sharding) for x in (rewards, other) if x is not None]
+        return function(rewards, *others, k)
+    given = [array is not None for array in others]
+    arrays = [jax.sharding.reshard(x, sharding) for x in (rewards, *others) if x is not None]
     samples, groups = sharding.spec, PartitionSpec(*sharding.spec[:-1])
     traced_k = [] if isinstance(k, int) else [k]
 
     def on_one_device(*arguments: jax.Array) -> jax.Array:
-        own, own_k = arguments[: len(arrays)], arguments[len(arrays) :]
-        return function(own[0], own[1] if own[1:] else None, own_k[0] if own_k else k)
+        own, own_k = iter(arguments[: len(arrays)]), arguments[len(arrays) :]
+        own_rewards, *own_others = (next(own) if here else None for here in (True, *given))
+        return function(own_rewards, *own_others, own_k[0] if own_k else k)
 
     return jax.shard_map(
         on_one_device,

@@ -1,17 +1,37 @@
-"""Mean and standard deviation of groups of values, exact for equal values, aware of masks."""
+"""Mean and standard deviation of groups of values, exact for equal values, aware of masks.
+
+All of it, and what is built of it, is written once for JAX and for NumPy.
+"""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 SHRINK = 2.0**-4
 """Rewards times this have finite differences, and ranges whose reciprocals are normal numbers; a
 power of two rounds nothing."""
 
 
+def array_namespace(values: jax.Array | np.ndarray) -> Any:
+    """The module of the functions for an array: `numpy` for one of NumPy, else `jax.numpy`."""
+    return np if isinstance(values, np.ndarray) else jnp
+
+
+def total(values: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Sum [..., 1] of the valid values."""
+    xp = array_namespace(values)
+    if where is None:
+        return xp.sum(values, axis=-1, keepdims=True)
+    return xp.sum(values, axis=-1, keepdims=True, where=where)
+
+
 def group_sizes(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
     """Number [..., 1] of valid samples of each group, at least 1, in the dtype of the rewards."""
     if where is None:
-        return jnp.full((*rewards.shape[:-1], 1), rewards.shape[-1], rewards.dtype)
+        shape = (*rewards.shape[:-1], 1)
+        return array_namespace(rewards).full(shape, rewards.shape[-1], rewards.dtype)
     return jnp.maximum(jnp.sum(where, axis=-1, keepdims=True), 1).astype(rewards.dtype)
 
 
@@ -25,11 +45,11 @@ def deviations(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
 
 def _deviations(values: jax.Array, where: jax.Array | None) -> jax.Array:
     """`deviations` of values that were shrunk."""
-    below_best = values - jnp.max(values, axis=-1, keepdims=True)
+    below_best = values - array_namespace(values).max(values, axis=-1, keepdims=True)
     # A power of two rounds nothing, and keeps the sum of a whole group finite.
     share = 2.0 ** -(values.shape[-1] - 1).bit_length()
-    total = jnp.sum(share * below_best, axis=-1, keepdims=True, where=where)
-    return below_best - total / (share * group_sizes(values, where))
+    shrunk_total = total(share * below_best, where)
+    return below_best - shrunk_total / (share * group_sizes(values, where))
 
 
 def standardized(
@@ -52,7 +72,7 @@ def over_standard_deviation(
     The divisor of the variance is B - ddof. Equal values give exactly 0.
     """
     scaled, unit = _in_units_of_range(values, where)
-    shrunk = signal * SHRINK / jnp.where(unit > 0, unit, jnp.ones_like(unit))
+    shrunk = signal * SHRINK / _one_where_zero(unit)
     return _over_deviation(shrunk, scaled, unit, where, ddof, epsilon)
 
 
@@ -61,15 +81,20 @@ def _in_units_of_range(values: jax.Array, where: jax.Array | None) -> tuple[jax.
 
     So their squares neither overflow nor underflow.
     """
-    infinity = jnp.full((), jnp.inf, values.dtype)
-    valid = jnp.ones(values.shape, bool) if where is None else where
-    largest = jnp.max(jnp.where(valid, values, -infinity), axis=-1, keepdims=True)
-    smallest = jnp.min(jnp.where(valid, values, infinity), axis=-1, keepdims=True)
+    xp = array_namespace(values)
+    infinity = xp.full((), np.inf, values.dtype)
+    valid = xp.ones(values.shape, bool) if where is None else where
+    largest = xp.max(xp.where(valid, values, -infinity), axis=-1, keepdims=True)
+    smallest = xp.min(xp.where(valid, values, infinity), axis=-1, keepdims=True)
     unit = largest * SHRINK - smallest * SHRINK
     below_best = values * SHRINK - largest * SHRINK
-    scaled = below_best / jnp.where(unit > 0, unit, jnp.ones_like(unit))
-    mean = jnp.sum(scaled, axis=-1, keepdims=True, where=where) / group_sizes(values, where)
-    return scaled - mean, unit
+    scaled = below_best / _one_where_zero(unit)
+    return scaled - total(scaled, where) / group_sizes(values, where), unit
+
+
+def _one_where_zero(unit: jax.Array) -> jax.Array:
+    xp = array_namespace(unit)
+    return xp.where(unit > 0, unit, xp.ones_like(unit))
 
 
 def _over_deviation(
@@ -81,9 +106,9 @@ def _over_deviation(
     epsilon: float,
 ) -> jax.Array:
     """The signal over the deviation, both in units of the range; 0 where the range is 0."""
+    xp = array_namespace(scaled)
     spread = unit > 0
-    squares = jnp.sum(scaled**2, axis=-1, keepdims=True, where=where)
-    variance = squares / jnp.maximum(group_sizes(scaled, where) - ddof, 1)
-    noise = epsilon * SHRINK / jnp.where(spread, unit, jnp.ones_like(unit))
-    deviation = jnp.where(spread, jnp.sqrt(variance) + noise, jnp.ones_like(unit))
-    return jnp.where(spread, signal / deviation, jnp.zeros_like(signal))
+    variance = total(scaled**2, where) / xp.maximum(group_sizes(scaled, where) - ddof, 1)
+    noise = epsilon * SHRINK / _one_where_zero(unit)
+    deviation = xp.where(spread, xp.sqrt(variance) + noise, xp.ones_like(unit))
+    return xp.where(spread, signal / deviation, xp.zeros_like(signal))

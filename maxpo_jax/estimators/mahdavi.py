@@ -3,18 +3,20 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from maxpo_jax.estimators.contract import register
-from maxpo_jax.estimators.group_statistics import group_sizes
-from maxpo_jax.estimators.pass_at_1 import NEEDS_ANOTHER_SAMPLE, grpo, rloo
+from maxpo_jax.estimators.group_statistics import array_namespace, group_sizes, total
+from maxpo_jax.estimators.pass_at_1 import (
+    NEEDS_ANOTHER_SAMPLE,
+    less_mean_of_others,
+    normalized,
+)
 
 
 def _slope(rewards: jax.Array, k: Any, where: jax.Array | None) -> jax.Array:
     """(1 - estimated success probability)^(K-1) [..., 1]: the slope of pass@K over K."""
-    failures = jnp.sum(1 - rewards, axis=-1, keepdims=True, where=where)
-    exponent = jnp.asarray(k - 1).astype(rewards.dtype)
-    return (failures / group_sizes(rewards, where)) ** exponent
+    exponent = array_namespace(rewards).asarray(k - 1).astype(rewards.dtype)
+    return (total(1 - rewards, where) / group_sizes(rewards, where)) ** exponent
 
 
 @register(
@@ -55,7 +57,7 @@ def mahdavi_rloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
 
     Biased for grad pass@K, K > 1: the weight sees the sample itself. At K = 2 it is `center_ei`.
     """
-    return _slope(rewards, k, where) * rloo(rewards, k, where=where)
+    return _slope(rewards, k, where) * less_mean_of_others(rewards, where)
 
 
 @register(
@@ -97,4 +99,4 @@ def mahdavi_grpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
 
     Biased for grad pass@K: both the weight and the deviation see the sample itself.
     """
-    return _slope(rewards, k, where) * grpo(rewards, k, where=where)
+    return _slope(rewards, k, where) * normalized(rewards, where)

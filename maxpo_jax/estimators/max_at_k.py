@@ -38,9 +38,10 @@ def expected_improvement(m: Scalars, B: Scalars, K: Scalars, P: SubsetProbabilit
     return RankWeights(rise=P(m, B - 1, K - 1), floor=-nobody_to_beat, anchor=anchor)
 
 
-def _improvement_over_two_left_out(
+def improvement_over_two_left_out(
     m: Scalars, B: Scalars, K: Scalars, P: SubsetProbability
 ) -> RankWeights:
+    """Weights of EI_i less the leave-two-out baseline."""
     return RankWeights(B / (B - 1) * P(m - 1, B - 2, K - 1), floor=0.0 * m).centered(m, B)
 
 
@@ -71,7 +72,9 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     Args:
       rewards: [..., B] rewards of the samples of each group.
       k: K of max@K, 1 <= k <= B - 1; a Python int, or a traced integer scalar.
-      where: [..., B] boolean, valid samples; a group's B is the number of its valid samples.
+      where: [..., B] boolean, valid samples; a group's B is the number of its valid samples, in
+        the K/B of its gradient as well. Groups with too few of them for k are an error, and NaN
+        inside jit: `maxpo_jax.grouped` leaves them out, and gives the K/B of every sample.
 
     Returns:
       [..., B] advantages in the dtype of the rewards (float32 for integers); 0 at masked samples.
@@ -93,7 +96,7 @@ def maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     which that is true and whose advantages sum to zero in every group. (With draws of its own
     `pass_at_k_training_full` does both as well, up to a constant factor, and more noisily.)
     """
-    return weighted_advantages(_improvement_over_two_left_out, rewards, k, where)
+    return weighted_advantages(improvement_over_two_left_out, rewards, k, where)
 
 
 @register(
@@ -213,7 +216,7 @@ def expected_max_at_k(rewards: ArrayLike, k: Any, *, where: ArrayLike | None = N
     count = checks.integer_k(name, k)
     checks.check_k(name, count, UP_TO_GROUP_SIZE, values.shape[-1])
     checks.check_values(name, values, mask, count, UP_TO_GROUP_SIZE)
-    return on_own_groups(name, _expected_max_at_k, values, mask, count, keeps_samples=False)
+    return on_own_groups(name, _expected_max_at_k, values, (mask,), count, keeps_samples=False)
 
 
 def _expected_max_at_k(

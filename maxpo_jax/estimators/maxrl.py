@@ -3,10 +3,14 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from maxpo_jax.estimators.contract import UP_TO_GROUP_SIZE, register
-from maxpo_jax.estimators.group_statistics import deviations, group_sizes
+from maxpo_jax.estimators.group_statistics import (
+    array_namespace,
+    deviations,
+    group_sizes,
+    total,
+)
 from maxpo_jax.kernel.rank_weights import Scalars, SubsetProbability
 from maxpo_jax.kernel.spacings import RankWeights, weighted_advantages
 
@@ -57,9 +61,8 @@ def maxrl(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.
     sum_i A_i grad log pi), which tends to log pass@1 with B, with independent samples of the
     current policy; biased for every single grad pass@K.
     """
-    successes = jnp.sum(rewards, axis=-1, keepdims=True, where=where)
-    mean = jnp.maximum(successes, 1) / group_sizes(rewards, where)  # without success, A is 0 anyway
-    return deviations(rewards, where) / mean
+    successes = array_namespace(rewards).maximum(total(rewards, where), 1)  # without, A is 0 anyway
+    return deviations(rewards, where) / (successes / group_sizes(rewards, where))
 
 
 @register(

@@ -3,48 +3,66 @@
 A subset of K samples carries the product of the K ratios of its members. Sums over all subsets are
 elementary symmetric polynomials, and the sum over the subsets of one sample is that sample's ratio
 times a partial derivative: so one scan over the sorted group and its reverse-mode derivative give
-all advantages at once, in O(B K), where the source of the estimator calls the exact form
-exponentially hard.
+all advantages at once, in O(B K) (O(B^2) for a traced K), where the source of the estimator calls
+the exact form exponentially hard.
 """
 
+import dataclasses
 import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.typing import ArrayLike
 
-from maxpo_jax.estimators import checks
-from maxpo_jax.estimators.checks import KRange
-from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, UP_TO_GROUP_SIZE
-from maxpo_jax.estimators.group_sharding import on_own_groups
+from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, UP_TO_GROUP_SIZE, register
+from maxpo_jax.estimators.group_statistics import group_sizes, total
+
+WITH_A_SAMPLE_TO_SPARE = dataclasses.replace(
+    BELOW_GROUP_SIZE,
+    advice=(
+        "A baseline needs a sample to spare: draw a larger group, lower k, or use "
+        "'off_policy_max_at_k' (unbiased up to k = B)."
+    ),
+)
 
 
-def off_policy_max_at_k(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Array:
+@register(
+    "off_policy_max_at_k",
+    citation="bagirov2025best",
+    equation="exact off-policy form, times B/K; the algorithm is derived here",
+    unbiased=True,
+    centered=False,
+    shift_invariant=False,
+    k_range=UP_TO_GROUP_SIZE,
+    off_policy=True,
+)
+def off_policy_max_at_k(
+    rewards: jax.Array, k: Any, *, ratios: jax.Array, where: jax.Array | None = None
+) -> jax.Array:
     r"""The importance-weighted best of K with the sample: `pkpo_s` for samples of an older policy.
 
-    .. math:: A_i = \binom{B-1}{K-1}^{-1} \sum_{I \ni i, |I| = K}
-       \prod_{j \in I} w_j \max_{j \in I} R_j
+    .. math:: A_i = w_i U_i, \qquad U_i = \binom{B-1}{K-1}^{-1} \sum_{S \not\ni i, |S| = K-1}
+       \prod_{j \in S} w_j \max_{j \in S \cup i} R_j
 
     with the ratios w_j = pi(x_j) / pi_old(x_j).
 
     Args:
       rewards: [..., B] rewards of the samples of each group.
+      k: K of max@K, 1 <= k <= B; a Python int, or a traced integer scalar.
       ratios: [..., B] non-negative ratios of probabilities.
-      k: K of max@K, 1 <= k <= B; a Python int.
+      where: [..., B] boolean, valid samples.
 
     Returns:
-      [..., B] advantages in the dtype of the rewards (half precision as float32), without gradient
-        in the rewards and the ratios.
+      [..., B] advantages in the dtype of the rewards, without gradient in rewards and ratios.
 
     Raises:
-      ValueError: k out of range, rewards and ratios of different shapes, or, outside jit, values
-        that are not finite or negative ratios.
+      ValueError: as `maxpo_jax.maxpo`; no ratios, of another shape, or, outside jit, ratios that
+        are negative or not finite.
 
     Example:
       >>> import jax.numpy as jnp
       >>> rewards, ratios = jnp.array([0.0, 1.0, 3.0]), jnp.array([2.0, 1.0, 3.0])
-      >>> off_policy_max_at_k(rewards, ratios, k=2).tolist()
+      >>> off_policy_max_at_k(rewards, k=2, ratios=ratios).tolist()
       [10.0, 5.5, 13.5]
 
     Source: Bagirov et al., 2025, "The Best of N Worlds: Aligning Reinforcement Learning with
@@ -54,37 +72,45 @@ def off_policy_max_at_k(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Ar
     Unbiased for grad J_K of the current policy, g = (K/B) sum_i A_i grad log pi(x_i), with
     independent samples of the older policy, 1 <= K <= B; not centered.
     """
-    name = "off_policy_max_at_k"
-    rewards, ratios = _check(name, rewards, ratios, k, UP_TO_GROUP_SIZE)
-    return on_own_groups(name, _with_sample, rewards, ratios, k)
+    return _with_and_without(rewards, k, ratios, where).with_sample
 
 
-def off_policy_max_at_k_leave_one_out(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Array:
+@register(
+    "off_policy_max_at_k_leave_one_out",
+    citation="bagirov2025best",
+    equation="exact off-policy form less the leave-one-out baseline; derived here",
+    unbiased=True,
+    centered=False,
+    shift_invariant=False,
+    k_range=WITH_A_SAMPLE_TO_SPARE,
+    off_policy=True,
+)
+def off_policy_max_at_k_leave_one_out(
+    rewards: jax.Array, k: Any, *, ratios: jax.Array, where: jax.Array | None = None
+) -> jax.Array:
     r"""`off_policy_max_at_k` less the importance-weighted best of K that leaves the sample out.
 
-    .. math:: A_i = u_i^{w} - w_i v_i^{w}, \qquad
-       v_i^{w} = \binom{B-1}{K}^{-1} \sum_{I \not\ni i, |I| = K}
-       \prod_{j \in I} w_j \max_{j \in I} R_j
+    .. math:: A_i = w_i (U_i - V_i), \qquad V_i = \binom{B-1}{K}^{-1} \sum_{S \not\ni i, |S| = K}
+       \prod_{j \in S} w_j \max_{j \in S} R_j
 
-    with u^w the advantages of `off_policy_max_at_k`. For ratios of 1 it is `maxpo`.
+    with U as in `off_policy_max_at_k`. For ratios of 1 it is `maxpo`.
 
     Args:
       rewards: [..., B] rewards of the samples of each group.
+      k: K of max@K, 1 <= k <= B - 1; a Python int, or a traced integer scalar.
       ratios: [..., B] non-negative ratios of probabilities.
-      k: K of max@K, 1 <= k <= B - 1; a Python int.
+      where: [..., B] boolean, valid samples.
 
     Returns:
-      [..., B] advantages in the dtype of the rewards (half precision as float32), without gradient
-        in the rewards and the ratios.
+      [..., B] advantages in the dtype of the rewards, without gradient in rewards and ratios.
 
     Raises:
-      ValueError: k out of range, rewards and ratios of different shapes, or, outside jit, values
-        that are not finite or negative ratios.
+      ValueError: as `off_policy_max_at_k`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> rewards = jnp.array([0.0, 0.0, 9.0, 18.0])
-      >>> advantages = off_policy_max_at_k_leave_one_out(rewards, jnp.ones(4), k=2)
+      >>> advantages = off_policy_max_at_k_leave_one_out(rewards, k=2, ratios=jnp.ones(4))
       >>> [round(a, 3) for a in advantages.tolist()]
       [-6.0, -6.0, 0.0, 12.0]
 
@@ -93,25 +119,76 @@ def off_policy_max_at_k_leave_one_out(rewards: ArrayLike, ratios: ArrayLike, k: 
     Unbiased for grad J_K of the current policy with independent samples of the older policy,
     1 <= K <= B - 1; centered only for ratios of 1.
     """
-    name = "off_policy_max_at_k_leave_one_out"
-    rewards, ratios = _check(name, rewards, ratios, k, BELOW_GROUP_SIZE)
-    return on_own_groups(name, _leave_one_out, rewards, ratios, k)
+    both = _with_and_without(rewards, k, ratios, where)
+    return both.with_sample - ratios * both.without_sample
 
 
-def _with_sample(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Array:
-    return ratios * _slopes(rewards, ratios, k)[1]
+@register(
+    "off_policy_max_at_k_centered",
+    citation="bagirov2025best",
+    equation="the leave-one-out form, centered without bias; derived here",
+    unbiased=True,
+    centered=True,
+    shift_invariant=False,
+    k_range=WITH_A_SAMPLE_TO_SPARE,
+    off_policy=True,
+)
+def off_policy_max_at_k_centered(
+    rewards: jax.Array, k: Any, *, ratios: jax.Array, where: jax.Array | None = None
+) -> jax.Array:
+    r"""`off_policy_max_at_k_leave_one_out`, centered exactly and without bias.
+
+    .. math:: A_i = w_i (U_i - V_i) + \frac{1}{B-1} \sum_{j \ne i} (w_j - 1) V_j
+
+    with U and V as there. The sum is zero because the means of w U and of V over the group are
+    both the mean over all K-subsets. What is added is unbiased for nothing: V_j does not see
+    sample j, and the expectation of w_j is 1 whatever the others are, sample i among them, so that
+    every term has expectation 0 given x_i. For ratios of 1 it is `maxpo`. Unlike that one it is not
+    the only one: ratios whose mean is known allow further terms of expectation 0.
+
+    Args:
+      rewards: [..., B] rewards of the samples of each group.
+      k: K of max@K, 1 <= k <= B - 1; a Python int, or a traced integer scalar.
+      ratios: [..., B] non-negative ratios of probabilities.
+      where: [..., B] boolean, valid samples.
+
+    Returns:
+      [..., B] advantages in the dtype of the rewards, without gradient in rewards and ratios.
+
+    Raises:
+      ValueError: as `off_policy_max_at_k`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> rewards, ratios = jnp.array([0.0, 1.0, 3.0]), jnp.array([0.5, 2.0, 0.5])
+      >>> off_policy_max_at_k_centered(rewards, k=1, ratios=ratios).round(4).tolist()
+      [-0.75, -0.1875, 0.9375]
+
+    Source: derived here from Bagirov et al., 2025, arXiv:2510.23393.
+
+    Unbiased for grad J_K of the current policy with independent samples of an older policy that
+    gives every possible sample of the current one a positive probability, 1 <= K <= B - 1.
+    """
+    both = _with_and_without(rewards, k, ratios, where)
+    of_excess = (ratios - 1) * both.without_sample  # ratios of masked samples are 1
+    size = group_sizes(rewards, where)
+    of_others = (total(of_excess, where) - of_excess) / (size - 1)
+    return both.with_sample - ratios * both.without_sample + of_others
 
 
-def _leave_one_out(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Array:
-    group_size = rewards.shape[-1]
-    mean, slopes = _slopes(rewards, ratios, k)
-    with_sample = ratios * slopes
-    # The subsets with i are K/B of all; what they leave of the mean over all is the others'.
-    without_sample = (group_size * mean[..., None] - k * with_sample) / (group_size - k)
-    return with_sample - ratios * without_sample
-
-
-def off_policy_max_at_k_first_order(rewards: ArrayLike, ratios: ArrayLike, k: int) -> jax.Array:
+@register(
+    "off_policy_max_at_k_first_order",
+    citation="bagirov2025best",
+    equation="first-order weights w', times B/K, without the clamping of its code",
+    unbiased=False,
+    centered=False,
+    shift_invariant=False,
+    k_range=UP_TO_GROUP_SIZE,
+    off_policy=True,
+)
+def off_policy_max_at_k_first_order(
+    rewards: jax.Array, k: Any, *, ratios: jax.Array, where: jax.Array | None = None
+) -> jax.Array:
     r"""`off_policy_max_at_k` to first order in the ratios around 1.
 
     .. math:: A_i = \binom{B-1}{K-1}^{-1} \sum_{I \ni i, |I| = K}
@@ -119,21 +196,20 @@ def off_policy_max_at_k_first_order(rewards: ArrayLike, ratios: ArrayLike, k: in
 
     Args:
       rewards: [..., B] rewards of the samples of each group.
+      k: K of max@K, 1 <= k <= B; a Python int, or a traced integer scalar.
       ratios: [..., B] non-negative ratios of probabilities.
-      k: K of max@K, 1 <= k <= B; a Python int.
+      where: [..., B] boolean, valid samples.
 
     Returns:
-      [..., B] advantages in the dtype of the rewards (half precision as float32), without gradient
-        in the rewards and the ratios.
+      [..., B] advantages in the dtype of the rewards, without gradient in rewards and ratios.
 
     Raises:
-      ValueError: k out of range, rewards and ratios of different shapes, or, outside jit, values
-        that are not finite or negative ratios.
+      ValueError: as `off_policy_max_at_k`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> rewards, ratios = jnp.array([0.0, 1.0, 3.0]), jnp.array([1.0, 1.0, 1.5])
-      >>> off_policy_max_at_k_first_order(rewards, ratios, k=2).tolist()
+      >>> off_policy_max_at_k_first_order(rewards, k=2, ratios=ratios).tolist()
       [2.75, 2.75, 4.5]
 
     Source: Bagirov et al., 2025, arXiv:2510.23393, the first-order weights w' times B/K; without
@@ -142,55 +218,40 @@ def off_policy_max_at_k_first_order(rewards: ArrayLike, ratios: ArrayLike, k: in
     Biased for grad J_K of the current policy, of second order in the distance of the policies;
     not centered.
     """
-    name = "off_policy_max_at_k_first_order"
-    rewards, ratios = _check(name, rewards, ratios, k, UP_TO_GROUP_SIZE)
-    return on_own_groups(name, _first_order, rewards, ratios, k)
 
+    def with_sample(ratios: jax.Array) -> jax.Array:
+        return _with_and_without(rewards, k, ratios, where).with_sample
 
-def _first_order(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Array:
     ones = jnp.ones_like(ratios)
-    value, change = jax.jvp(lambda w: _with_sample(rewards, w, k), (ones,), (ratios - ones,))
+    value, change = jax.jvp(with_sample, (ones,), (ratios - ones,))
     return value + change
 
 
-def _check(
-    name: str, rewards: ArrayLike, ratios: ArrayLike, k: int, k_range: KRange
-) -> tuple[jax.Array, jax.Array]:
-    rewards = checks.rewards_array(name, rewards)
-    ratios = checks.rewards_array(name, ratios)
-    if ratios.shape != rewards.shape:
-        raise ValueError(
-            f"{name}: ratios must have the shape of the rewards {rewards.shape}, one for each "
-            f"sample, got {ratios.shape}."
-        )
-    if checks.is_traced(k):
-        raise ValueError(f"{name}: k must be a Python int here; mark it as static under jax.jit.")
-    checks.check_k(name, checks.integer_k(name, k), k_range, rewards.shape[-1])
-    checks.check_values(name, rewards, None, k, k_range)
-    if not checks.is_traced(ratios):
-        wrong = np.argwhere(~(np.isfinite(ratios) & (np.asarray(ratios) >= 0)))
-        if len(wrong):
-            raise ValueError(
-                f"{name}: ratios must be finite and not negative, which they are not at index "
-                f"{wrong[0].tolist()}; they are exp(log pi - log pi_old), not its logarithm."
-            )
-    dtype = rewards.dtype if jnp.finfo(rewards.dtype).bits >= 32 else jnp.float32
-    rewards, ratios = (jax.lax.stop_gradient(x).astype(dtype) for x in (rewards, ratios))
-    return rewards, ratios
+class _BestOfSubsets(NamedTuple):
+    """Of each sample [..., B]: w_i U_i, and V_i."""
+
+    with_sample: jax.Array
+    without_sample: jax.Array
 
 
-def _slopes(rewards: jax.Array, ratios: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-    """Mean of w(I) max(I) over all K-subsets [...], and B/K times its derivatives in w [..., B]."""
+def _with_and_without(
+    rewards: jax.Array, k: Any, ratios: jax.Array, where: jax.Array | None
+) -> _BestOfSubsets:
     groups = (math.prod(rewards.shape[:-1]), rewards.shape[-1])
-    flat = (rewards.reshape(groups), ratios.reshape(groups))
-    means, slopes = jax.vmap(jax.value_and_grad(_mean_over_subsets, argnums=1), (0, 0, None))(
-        *flat, k
-    )
-    scale = rewards.shape[-1] / k
-    return means.reshape(rewards.shape[:-1]), scale * slopes.reshape(rewards.shape)
+    valid = jnp.ones_like(rewards, bool) if where is None else where
+    flat = [array.reshape(groups) for array in (rewards, ratios, valid)]
+    slopes_of_group = jax.value_and_grad(_mean_over_subsets, argnums=1)
+    means, slopes = jax.vmap(slopes_of_group, (0, 0, 0, None))(*flat, k)
+    mean, slopes = means.reshape(*rewards.shape[:-1], 1), slopes.reshape(rewards.shape)
+    size, k = group_sizes(rewards, where), jnp.asarray(k).astype(rewards.dtype)
+    with_sample = ratios * (size / k * slopes)
+    # The subsets with i are K/B of all; what they leave of the mean over all is the others'.
+    return _BestOfSubsets(with_sample, (size * mean - k * with_sample) / (size - k))
 
 
-def _mean_over_subsets(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Array:
+def _mean_over_subsets(
+    rewards: jax.Array, ratios: jax.Array, valid: jax.Array, k: int | jax.Array
+) -> jax.Array:
     """Mean over the K-subsets of the product of ratios times the maximum, of one group [B].
 
     With the group sorted, the best of a subset is its last member. So the scan carries, for the
@@ -198,22 +259,29 @@ def _mean_over_subsets(rewards: jax.Array, ratios: jax.Array, k: int) -> jax.Arr
     elementary symmetric polynomial over its binomial, which keeps it of order one), and the mean
     of product times maximum over their subsets of size K.
     """
+    num_sizes = k if isinstance(k, int) else len(rewards)
+    sizes = jnp.arange(1, num_sizes, dtype=rewards.dtype)
+    k_of_dtype = jnp.asarray(k).astype(rewards.dtype)
     order = jnp.argsort(rewards)
-    sizes = jnp.arange(1, k, dtype=rewards.dtype)
+    count = jnp.maximum(jnp.cumsum(valid[order].astype(rewards.dtype)), 1)
 
     def add_sample(
-        carry: tuple[jax.Array, jax.Array], sample: tuple[jax.Array, jax.Array, jax.Array]
+        carry: tuple[jax.Array, jax.Array], sample: tuple[jax.Array, ...]
     ) -> tuple[tuple[jax.Array, jax.Array], None]:
         products, best = carry
-        reward, ratio, count = sample
-        best = best + (k / count) * (ratio * reward * products[-1] - best)
-        share = sizes / count  # of the subsets of the samples so far that hold the new one
-        larger = products[1:] + share * (ratio * products[:-1] - products[1:])
-        return (jnp.concatenate([products[:1], larger]), best), None
+        reward, ratio, count, is_valid = sample
+        share = k_of_dtype / count
+        new_best = best + share * (ratio * reward * products[k - 1] - best)
+        share_of_size = sizes / count  # of the subsets of the samples so far that hold the new one
+        larger = products[1:] + share_of_size * (ratio * products[:-1] - products[1:])
+        new_products = jnp.concatenate([products[:1], larger])
+        return (
+            jnp.where(is_valid, new_products, products),
+            jnp.where(is_valid, new_best, best),
+        ), None
 
-    counts = jnp.arange(1, rewards.shape[0] + 1, dtype=rewards.dtype)
-    nothing = jnp.zeros_like(rewards[0])  # varies over devices like the rewards
-    none_yet = jnp.broadcast_to(nothing, (k,)).at[0].set(1.0)
-    start = (none_yet, nothing)
-    (_, best), _ = jax.lax.scan(add_sample, start, (rewards[order], ratios[order], counts))
+    samples = (rewards[order], ratios[order], count, valid[order])
+    nothing = jnp.zeros_like(rewards[0] + ratios[0])  # varies over the same devices
+    none_yet = jnp.broadcast_to(nothing, (num_sizes,)).at[0].set(1.0)
+    (_, best), _ = jax.lax.scan(add_sample, (none_yet, nothing), samples)
     return best

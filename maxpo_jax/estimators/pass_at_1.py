@@ -16,6 +16,17 @@ NEEDS_ANOTHER_SAMPLE = KRange(
 )
 
 
+def less_mean_of_others(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Rewards [..., B] less the mean of the other valid ones of their group."""
+    size = group_sizes(rewards, where)
+    return size / (size - 1) * deviations(rewards, where)
+
+
+def normalized(rewards: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Rewards [..., B] less their mean, over their deviation, with the constants of verl."""
+    return standardized(rewards, where, ddof=1, epsilon=1e-6)
+
+
 @register(
     "reinforce",
     citation="williams1992reinforce",
@@ -96,8 +107,7 @@ def rloo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.A
     Unbiased for grad J_1 (for K grad J_1 in the convention g = (K/B) sum_i A_i grad log pi) with
     independent samples of the current policy; biased for grad J_K, K > 1.
     """
-    size = group_sizes(rewards, where)
-    return size / (size - 1) * deviations(rewards, where)
+    return less_mean_of_others(rewards, where)
 
 
 @register(
@@ -183,4 +193,4 @@ def grpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> jax.A
     Biased for grad J_1 and for every grad J_K, by more than a constant factor: the deviation of
     the same group weighs each group by its own luck.
     """
-    return standardized(rewards, where, ddof=1, epsilon=1e-6)
+    return normalized(rewards, where)

@@ -12,7 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, KRange, register
-from maxpo_jax.estimators.group_statistics import deviations, standardized
+from maxpo_jax.estimators.group_statistics import (
+    array_namespace,
+    deviations,
+    standardized,
+    total,
+)
 from maxpo_jax.kernel.rank_weights import subset_probability, traced_subset_probability
 from maxpo_jax.kernel.spacings import compensated_sum
 
@@ -352,27 +357,26 @@ def pass_at_k_training_analytic(
     Biased for grad pass@K by a weight that depends on pass@K, since sigma comes from the same
     group; for B -> infinity it follows the gradient of (2/K) arcsin sqrt(pass@K).
     """
-    group_size = rewards.shape[-1]
-    failures = jnp.sum(1 - rewards, axis=-1, keepdims=True, where=where)
-    successes = jnp.sum(rewards, axis=-1, keepdims=True, where=where)
+    xp, group_size = array_namespace(rewards), rewards.shape[-1]
+    failures, successes = total(1 - rewards, where), total(rewards, where)
     if where is None and isinstance(k, int):
-        missed, hit = _missed_and_hit_table(group_size, k, rewards.dtype)
-        missed, hit = (table[failures.astype(jnp.int32)] for table in (missed, hit))
+        tables = _missed_and_hit_tables(group_size, k)
+        missed, hit = (xp.asarray(t, rewards.dtype)[failures.astype(np.int32)] for t in tables)
     else:
         probability = traced_subset_probability(group_size, rewards.dtype)
         count = jnp.asarray(k).astype(rewards.dtype)
         missed = probability(failures, failures + successes, count)
         hit = _hit(failures, failures + successes, count, group_size, missed)
-    odds = jnp.where(hit > 0, missed / jnp.where(hit > 0, hit, 1), jnp.zeros_like(hit))
-    of_success = jnp.sqrt(odds)  # (1 - rho) / sigma
-    of_failure = -successes / jnp.maximum(failures, 1) * of_success  # what centers the group
-    return jnp.where(rewards == 1, of_success, of_failure)
+    odds = xp.where(hit > 0, missed / xp.where(hit > 0, hit, 1), xp.zeros_like(hit))
+    of_success = xp.sqrt(odds)  # (1 - rho) / sigma
+    of_failure = -successes / xp.maximum(failures, 1) * of_success  # what centers the group
+    return xp.where(rewards == 1, of_success, of_failure)
 
 
-def _missed_and_hit_table(group_size: int, k: int, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
+def _missed_and_hit_tables(group_size: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """1 - rho and rho for 0..B failures, subtracted in float64 before they are rounded."""
     missed = subset_probability(np.arange(group_size + 1), group_size, k)
-    return jnp.asarray(missed, dtype), jnp.asarray(1 - missed, dtype)
+    return missed, 1 - missed
 
 
 def _hit(

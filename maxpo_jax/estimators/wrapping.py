@@ -19,7 +19,7 @@ import numpy as np
 
 from maxpo_jax.estimators import checks
 from maxpo_jax.estimators.checks import KRange
-from maxpo_jax.estimators.contract import Estimator, get, under_contract
+from maxpo_jax.estimators.contract import Estimator, get, registered, under_contract
 
 Language = Literal["jax", "numpy", "eager jax", "python"]
 RewardType = Literal["real", "binary"]
@@ -67,7 +67,7 @@ def wrap(
     Args:
       function: `f(rewards, k)`, of one group [B] or of batches; a parameter called `key`, or a
         third one without a default, makes it a randomized one, and one called `where` takes masks.
-        A registered name or an `Estimator` is handed back as it is.
+        An `Estimator` is handed back as it is, and so is that of a registered name or function.
       name: what to call it; its own name by default.
       group_size: B of the groups on which it is tried; by default several.
       k: K on which it is tried; by default several.
@@ -93,6 +93,8 @@ def wrap(
         return get(function)
     if isinstance(function, Estimator):
         return function
+    if (entry := registered(function)) is not None:
+        return entry
     calls = [(group_size or size, k or count) for size, count in _FIRST_CALLS]
     calls = [call for call in dict.fromkeys(calls) if call[1] <= call[0]] or calls[:1]
     adapter, trial = adapt(function, calls, reward_type)
@@ -247,6 +249,12 @@ class Adapter:
         if wrapped and result.shape[:1] != (1,):
             raise ValueError(f"one group in, {list(result.shape)} out")
         return result[0] if wrapped else result
+
+    def makes_jax_arrays(self, group: np.ndarray, k: int) -> bool:
+        """Whether the function leaves NumPy where it is given a group [B] of NumPy's."""
+        given = np.array(group[None] if self.as_batch else group)
+        result = self.function(given.tolist() if self.language == "python" else given, k)
+        return any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(result))
 
     def _given(self, values: Any, copy: bool) -> Any:
         if self.language in ("jax", "eager jax"):
@@ -431,7 +439,7 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Wrapped:
+class Wrapped:
     """An adapted function of many groups; called as `under_contract` does.
 
     Attributes:
@@ -465,6 +473,18 @@ class _Wrapped:
                 )
             return self._trace(rewards, k, where, keys)
         return self._call_host(rewards, k, where, keys)
+
+    def in_numpy(self, groups: np.ndarray, k: int) -> np.ndarray | None:
+        """Advantages [G, B] of NumPy's rewards as they are, or None if the function needs JAX.
+
+        A function that is traced gives the same on either kind of array, or it would not be.
+        """
+        if self.adapter.language == "eager jax" or self.adapter.makes_jax_arrays(groups[0], k):
+            return None
+        language: Language = "python" if self.adapter.language == "python" else "numpy"
+        adapter = dataclasses.replace(self.adapter, language=language)
+        ks = np.full(len(groups), k)
+        return dataclasses.replace(self, adapter=adapter)._loop(groups, ks, None, None)
 
     def _trace(
         self, rewards: jax.Array, k: Any, where: jax.Array | None, keys: jax.Array | None
@@ -527,11 +547,11 @@ def _keys(key: jax.Array, leading: tuple[int, ...]) -> jax.Array:
     return jax.random.split(key, leading) if leading else key
 
 
-def _fastest(adapter: Adapter, trial: Trial) -> _Wrapped:
+def _fastest(adapter: Adapter, trial: Trial) -> Wrapped:
     """The fastest way that gives what one call for each group gives."""
     if adapter.language == "jax":
         for traced_k in (True, False) if adapter.traced_k else (False,):
-            traced = _Wrapped(adapter, traced=True, traced_k=traced_k)
+            traced = Wrapped(adapter, traced=True, traced_k=traced_k)
             if _agrees(functools.partial(_compute_traced, traced), trial, adapter.randomized):
                 return traced
         # `vmap` changes it: on the host it is called as it is.
@@ -539,10 +559,10 @@ def _fastest(adapter: Adapter, trial: Trial) -> _Wrapped:
         adapter, trial = adapt(adapter.function, calls, trial.reward_type, languages=_UNTRACED)
     takes_batches = not adapter.randomized and (adapter.as_batch or adapter.language != "python")
     batched = takes_batches and _agrees(adapter, trial, False)
-    return _Wrapped(adapter, batched=batched)
+    return Wrapped(adapter, batched=batched)
 
 
-def _compute_traced(wrapped: _Wrapped, groups: np.ndarray, k: int) -> jax.Array:
+def _compute_traced(wrapped: Wrapped, groups: np.ndarray, k: int) -> jax.Array:
     static = () if wrapped.traced_k else (1,)
     key = jax.random.key(0) if wrapped.adapter.randomized else None
     program = jax.jit(lambda rewards, k: wrapped(rewards, k, key=key), static_argnums=static)

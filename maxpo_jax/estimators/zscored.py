@@ -6,7 +6,8 @@ import jax
 
 from maxpo_jax.estimators.contract import BELOW_GROUP_SIZE, FROM_TWO, register
 from maxpo_jax.estimators.group_statistics import standardized
-from maxpo_jax.estimators.max_at_k import ei, maxpo
+from maxpo_jax.estimators.max_at_k import expected_improvement, improvement_over_two_left_out
+from maxpo_jax.kernel.spacings import weighted_advantages
 
 
 @register(
@@ -48,7 +49,8 @@ def zscore_maxpo(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) 
 
     Biased for grad J_K: the deviation of the same group weighs each group by its own luck.
     """
-    return standardized(maxpo(rewards, k, where=where), where, ddof=0, epsilon=0.0)
+    advantages = weighted_advantages(improvement_over_two_left_out, rewards, k, where)
+    return standardized(advantages, where, ddof=0, epsilon=0.0)
 
 
 @register(
@@ -90,4 +92,5 @@ def zscore_ei(rewards: jax.Array, k: Any, *, where: jax.Array | None = None) -> 
 
     Biased for grad J_K twice over: by the centering (see `center_ei`) and by the deviation.
     """
-    return standardized(ei(rewards, k, where=where), where, ddof=0, epsilon=0.0)
+    improvement = weighted_advantages(expected_improvement, rewards, k, where)
+    return standardized(improvement, where, ddof=0, epsilon=0.0)

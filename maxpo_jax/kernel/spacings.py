@@ -1,5 +1,6 @@
 """The kernel of all rank-weighted estimators: weighted sums of the spacings of sorted rewards."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -63,6 +64,25 @@ WeightRule = Callable[[Scalars, Scalars, Scalars, SubsetProbability], RankWeight
 """`(gap m = 1..B-1, group size B, K, subset probability) -> RankWeights`: an estimator as data."""
 
 
+@functools.lru_cache(maxsize=128)
+def weights_on_host(rule: WeightRule, group_size: int, k: int) -> RankWeights:
+    """Evaluate a weight rule in NumPy, in float64.
+
+    Args:
+      rule: the estimator's weights.
+      group_size: B, samples per group.
+      k: K.
+
+    Returns:
+      Weights of shape [B-1], which are kept for the next call and cannot be written to.
+    """
+    weights = rule(np.arange(1, group_size), group_size, k, subset_probability)
+    arrays = RankWeights(*(np.asarray(weight, np.float64) for weight in weights))
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
+
+
 def rank_weights(
     rule: WeightRule,
     group_size: int,
@@ -82,15 +102,14 @@ def rank_weights(
     Returns:
       Weights of shape [B-1], or [..., B-1] with one row per group where `num_valid` is given.
     """
-    gap = np.arange(1, group_size)
     if num_valid is None and isinstance(k, int):
-        weights = rule(gap, group_size, k, subset_probability)
-        return RankWeights(*(jnp.asarray(np.asarray(w), dtype) for w in weights))
+        weights = weights_on_host(rule, group_size, k)
+        return RankWeights(*(jnp.asarray(weight, dtype) for weight in weights))
 
     probability = traced_subset_probability(group_size, dtype)
 
     # Floats of the working dtype hold these integers exactly and never promote.
-    gaps = jnp.asarray(gap, dtype)
+    gaps = jnp.asarray(np.arange(1, group_size), dtype)
 
     def weights_of_group(gaps: jax.Array, size: jax.Array) -> RankWeights:
         weights = rule(gaps, size, jnp.asarray(k).astype(dtype), probability)
@@ -300,6 +319,34 @@ def _add_up(totals: jax.Array) -> tuple[_Compensated, _Compensated]:
     return total, (jnp.moveaxis(sums, 0, -1), jnp.moveaxis(lost, 0, -1))
 
 
+def weigh_spacings_on_host(rewards: np.ndarray, weights: RankWeights) -> np.ndarray:
+    """`weigh_spacings` in NumPy, which compiles nothing and uses no accelerator.
+
+    Args:
+      rewards: [G, B] finite float64 rewards.
+      weights: `RankWeights` of shape [B-1].
+
+    Returns:
+      [G, B] weighted sums in the order of `rewards`.
+
+    Example:
+      >>> weights = RankWeights(np.array([1.0, 2.0]), np.zeros(2))
+      >>> weigh_spacings_on_host(np.array([[5.0, 0.0, 1.0]]), weights).tolist()
+      [[9.0, 0.0, 1.0]]
+    """
+    sample = np.argsort(rewards, axis=-1)
+    sample += np.arange(0, rewards.size, rewards.shape[-1])[:, None]  # among all G * B
+    ranked = rewards.take(sample)
+    spacing = ranked[:, 1:] - ranked[:, :-1]
+    by_rank = np.empty_like(ranked)
+    by_rank[:, 0] = weights.anchor * ranked[:, -1] + (weights.floor * spacing).sum(axis=-1)
+    np.multiply(weights.rise, spacing, out=by_rank[:, 1:])
+    results = np.empty_like(ranked)
+    # A spacing of 0 leaves a cumulative sum as it is, to the last bit, so that ties are equal.
+    results.reshape(-1)[sample] = by_rank.cumsum(axis=-1)
+    return results
+
+
 def weighted_advantages(
     rule: WeightRule, rewards: jax.Array, k: int | jax.Array, where: jax.Array | None
 ) -> jax.Array:
@@ -308,12 +355,15 @@ def weighted_advantages(
     Args:
       rule: the estimator as data. Static.
       rewards: [..., B] finite floating-point rewards; masked samples hold the largest valid one.
+        Groups [G, B] in NumPy, without a mask, stay in NumPy.
       k: K, a Python int or a traced integer scalar.
       where: [..., B] valid samples, or None for all.
 
     Returns:
       [..., B] advantages; those of masked samples are the largest of their group.
     """
+    if isinstance(rewards, np.ndarray) and isinstance(k, int) and where is None:
+        return weigh_spacings_on_host(rewards, weights_on_host(rule, rewards.shape[-1], k))
     num_valid = None if where is None else jnp.sum(where, axis=-1)
     weights = rank_weights(rule, rewards.shape[-1], k, rewards.dtype, num_valid)
     return weigh_spacings(rewards, weights)

@@ -1,8 +1,11 @@
-"""Exact variance beside MaxPO, EI and RLOO on the same bandits."""
+"""Exact variance beside MaxPO, EI, RLOO and the variance floor on the same bandits."""
 
 import functools
 
+import numpy as np
+
 from maxpo_jax import estimators
+from maxpo_jax.bandits.variance_floor import variance_floor
 from maxpo_jax.estimators.wrapping import RewardType
 from maxpo_jax.report_card import bandits as small_bandits
 from maxpo_jax.report_card import expectation
@@ -11,6 +14,7 @@ from maxpo_jax.report_card.subject import registered
 from maxpo_jax.report_card.verdicts import Verdict
 
 REFERENCES = ("maxpo", "ei", "rloo")
+_NO_FLOOR = 1e-12  # of the variance: the floor of two actions is 0, up to rounding
 
 
 def check(
@@ -19,7 +23,8 @@ def check(
     """The fact `variance`: E|g - E g|^2 of the function and of three references.
 
     A function that is unbiased up to scale is divided by its scale first, and competes as its
-    unbiased self. RLOO estimates grad J_1, by its own K = 1.
+    unbiased self, also with the least variance that any unbiased estimator could have there. RLOO
+    estimates grad J_1, by its own K = 1.
 
     Args:
       main: the expectation of the function at (B, K), or None if there is none.
@@ -35,14 +40,18 @@ def check(
     scale = main.target.scale if main.target.positive else 1.0
     own = [variance / scale**2 for variance in main.moments.variances]
     columns = {name: reference(name, reward_type, group_size, k) for name in REFERENCES}
+    floors = _floors(reward_type, group_size, k)
     rows = []
     for i, bandit in enumerate(small_bandits.panel(reward_type)):  # not on what it added to them
         others = {name: column[i] for name, column in columns.items() if column is not None}
-        rows.append({"name": bandit.name, "binary": bandit.binary, "own": own[i], **others})
+        row = {"name": bandit.name, "binary": bandit.binary, "own": own[i], "floor": floors[i]}
+        rows.append(row | others)
     findings = []
     for name in ("maxpo", "ei"):
         if columns[name] is not None:
             findings.append(_against(rows, name))
+    if main.target.positive:
+        findings.append(_over_floor(rows))
     sentence = "; ".join(findings) or "no reference is defined at this K"
     return [Verdict("variance", None, sentence, None, None, {"scale": scale, "bandits": rows})]
 
@@ -58,6 +67,21 @@ def reference(
         return None
     panel = small_bandits.panel(reward_type)
     return tuple(expectation.moments(registered(name), panel, group_size, order).variances)
+
+
+@functools.lru_cache(maxsize=64)
+def _floors(reward_type: RewardType, group_size: int, k: int) -> tuple[float, ...]:
+    """The variance floor on the panel."""
+    return tuple(
+        variance_floor(bandit.logits, np.array(bandit.rewards), group_size, k)
+        for bandit in small_bandits.panel(reward_type)
+    )
+
+
+def _over_floor(rows: list[dict]) -> str:
+    """How far the function is from the least variance, where that is not 0."""
+    ratios = [row["own"] / row["floor"] for row in rows if row["floor"] > _NO_FLOOR * row["own"]]
+    return f"{min(ratios):.3g} to {max(ratios):.3g} x the floor, which is 0 with two actions"
 
 
 def _against(rows: list[dict], name: str) -> str:

@@ -8,7 +8,7 @@ import xarray as xr
 from experiments.common import configuration
 from experiments.engine import figure_config, measurement
 
-LENGTHS = {"update": 5, "prompt": 12, "num_draws": 7, "evaluation_k": 9}
+LENGTHS = {"update": 5, "prompt": 12, "num_draws": 7, "evaluation_k": 9, "reward": 4, "return": 6}
 KS = 2 ** np.arange(9)
 
 
@@ -25,7 +25,10 @@ def grids_of(name, mode="smoke"):
         for output, about in outputs.items():
             dims = (*sizes, *about.dims)
             shape = [len(sizes[d]) if d in sizes else LENGTHS[d] for d in dims]
-            variables[output] = (dims, rng.uniform(0.5, 1.0, shape).astype(np.float32))
+            values = rng.uniform(0.5, 1.0, shape).astype(np.float32)
+            if output.endswith("_distribution"):
+                values /= values.sum(axis=-1, keepdims=True)
+            variables[output] = (dims, values)
         dims = {d for about in outputs.values() for d in about.dims}
         own = {d: KS if d == "evaluation_k" else 10 * np.arange(1, LENGTHS[d] + 1) for d in dims}
         grids[grid] = xr.Dataset(variables, coords=sizes | own)

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from experiments.analysis import sweep
 from experiments.analysis.seed_means import best_setting, means_over_seeds, ranking
 from experiments.analysis.sweep import Choice
+from experiments.common import style
 from experiments.common.errors import UserError
 from experiments.engine.measurement import Measurement, Output
+from tests.analysis.test_looks import assert_fit_to_print
 
 OUTPUTS = {
     "value": Output("a value", units="nat"),
@@ -60,6 +62,19 @@ def test_means_are_drawn_against_the_longest_axis_with_a_line_an_estimator() -> 
         "EI": ([2, 4, 8], [11, 12, 13]),
     }
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "4", "8"]
+
+
+def test_an_estimator_looks_as_in_every_other_figure() -> None:
+    mine = "path/to/mine.py:mine"
+    with style.paper():
+        figure = drawn(dataset_of(estimator=["maxpo", mine], k=[2, 4, 8], seed=[0, 1]), "curve")
+        figure.draw_without_rendering()
+        assert_fit_to_print(figure)
+    look = style.estimator_style(mine)
+    lines = [line for ax in figure.axes for line in ax.get_lines() if line.get_label() == "mine"]
+    assert [(line.get_color(), line.get_marker()) for line in lines] == [
+        (look.color, look.marker)
+    ] * 2
 
 
 def test_every_point_is_the_best_of_what_is_not_drawn_and_the_label_says_so() -> None:

@@ -11,12 +11,16 @@ from maxpo_jax.bandits import contextual as contexts
 DIFFICULTIES = jnp.array([1e-4, 0.01, 0.5])
 
 
-@pytest.mark.parametrize("rank", [None, 2])
-def test_the_base_policy_succeeds_as_often_as_asked(rank):
-    prompts = contexts.make_contextual_bandit(jax.random.key(0), DIFFICULTIES, 8, rank)
+@pytest.mark.parametrize(("rank", "num_right"), [(None, 1), (2, 1), (2, 5), (None, 7)])
+def test_the_base_policy_succeeds_as_often_as_asked(rank, num_right):
+    prompts = contexts.make_contextual_bandit(
+        jax.random.key(0), DIFFICULTIES, 8, rank, num_right=num_right
+    )
     found = contexts.success_probabilities(prompts, contexts.initial_weights(prompts))
     np.testing.assert_allclose(found, DIFFICULTIES, rtol=1e-5)
-    assert (np.asarray(prompts.correct).sum(axis=1) == 1).all()
+    assert (np.asarray(prompts.correct).sum(axis=1) == num_right).all()
+    probs = np.where(prompts.correct, jax.nn.softmax(prompts.base_logits), np.nan)
+    np.testing.assert_allclose(np.nanmax(probs, axis=1), np.nanmin(probs, axis=1), rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(prompts.features, axis=1), 1, rtol=1e-6)
 
 
@@ -46,6 +50,9 @@ def test_graded_probabilities_are_evenly_spaced_in_their_logarithm():
 def test_one_answer_is_refused():
     with pytest.raises(ValueError, match="at least 2 answers"):
         contexts.make_contextual_bandit(jax.random.key(0), DIFFICULTIES, 1)
+    for num_right in (0, 8):
+        with pytest.raises(ValueError, match="1 to 7 can be right"):
+            contexts.make_contextual_bandit(jax.random.key(0), DIFFICULTIES, 8, num_right=num_right)
 
 
 @pytest.mark.parametrize("name", ["maxpo", "pass_at_k_training_full"])

@@ -77,6 +77,26 @@ def test_gradient_equals_rational_enumeration(rewards, k):
     np.testing.assert_allclose(exact.gradient(LOGITS, rewards, k), expected, rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize("rewards", REWARDS.values(), ids=REWARDS)
+@pytest.mark.parametrize("c", [(1.0, 0.0, 0.0), (0.0, 0.5, 0.5, 0.0), (0.5, -2.0), (3.0,)])
+def test_gradient_of_order_statistics_equals_rational_enumeration(rewards, c):
+    truth = oracles.expectation_gradient(
+        lambda values: oracles.weighted_sorted(values, c), rewards, PROBS, len(c)
+    )
+    got = exact.order_statistic_gradient(LOGITS, rewards, c)
+    np.testing.assert_allclose(got, np.array(truth, float), rtol=0, atol=1e-14)
+
+
+def test_gradient_of_the_largest_of_many_is_that_of_max_at_k():
+    logits, rewards = np.random.default_rng(1).normal(size=(2, 30))
+    got = exact.order_statistic_gradient(logits, rewards, np.eye(1000)[-1])
+    np.testing.assert_allclose(got, exact.gradient(logits, rewards, 1000), rtol=1e-10, atol=1e-14)
+    with pytest.raises(
+        ValueError, match=r"^order_statistic_gradient: coefficients must have shape"
+    ):
+        exact.order_statistic_gradient(logits, rewards, [])
+
+
 def test_gradient_of_real_k_equals_differences():
     def objective(logits, k):  # J_k = sum of spacings times 1 - F^k, for ascending rewards 0, 1, 3
         probs = np.exp(logits) / np.exp(logits).sum()

@@ -39,3 +39,12 @@ def test_one_action_and_ranks_out_of_order():
     whole, _ = multisets.multisets(np.arange(10), np.log(PROBS), 3)
     some, _ = multisets.multisets(ranks, np.log(PROBS), 3)
     assert (some == whole[ranks]).all()
+
+
+@pytest.mark.parametrize(("num_actions", "group_size"), [(1, 3), (2, 7), (4, 5), (5, 0)])
+def test_ranks_undo_counts(num_actions, group_size):
+    every = np.arange(multisets.num_multisets(num_actions, group_size))
+    by_action = multisets.counts(every, num_actions, group_size)
+    assert (by_action.sum(axis=1) == group_size).all()
+    np.testing.assert_array_equal(multisets.ranks(by_action), every)
+    np.testing.assert_array_equal(multisets.ranks(by_action[::-1]), every[::-1])

@@ -22,7 +22,7 @@ GROUP = jnp.array([0.0, 1.0, 3.0, 2.0])
         (2.0, ["integer", "2.0"]),
         (True, ["integer", "True"]),
         ("2", ["integer", "'2'"]),
-        (jnp.array([2]), ["integer"]),
+        (jnp.array([2]), ["integer", "shape [1]", "jax.vmap over rewards and k"]),
     ],
 )
 def test_wrong_k(k, parts):
@@ -82,8 +82,15 @@ def test_a_mask_that_leaves_too_few_samples():
 def test_traced_k_must_be_an_integer_scalar():
     with pytest.raises(ValueError, match="integer scalar, got float32"):
         jax.jit(maxpo_jax.maxpo)(GROUP, 2.0)
-    with pytest.raises(ValueError, match="integer scalar, got int32"):
+    with pytest.raises(ValueError, match=r"integer scalar, got int32\[2\]; .* jax.vmap"):
         jax.jit(maxpo_jax.maxpo)(GROUP, jnp.array([2, 2]))
+
+
+def test_the_way_out_for_a_k_of_each_group():
+    rewards, ks = jnp.stack([GROUP, 2 * GROUP]), jnp.array([1, 3])
+    mapped = jax.vmap(maxpo_jax.maxpo)(rewards, ks)
+    for got, group, k in zip(mapped, rewards, ks, strict=True):
+        np.testing.assert_allclose(got, maxpo_jax.maxpo(group, int(k)), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", estimators.names())
@@ -152,12 +159,8 @@ def test_a_batch_without_groups_has_no_advantages(name):
 def test_other_estimates_of_a_batch_without_groups():
     rewards = jnp.zeros((3, 0, 4))
     assert maxpo_jax.expected_max_at_k(rewards, 2).shape == (3, 0)
-    for function in (
-        estimators.off_policy_max_at_k,
-        estimators.off_policy_max_at_k_leave_one_out,
-        estimators.off_policy_max_at_k_first_order,
-    ):
-        assert function(rewards, rewards, 2).shape == (3, 0, 4)
+    for name in estimators.names(off_policy=True):
+        assert estimators.get(name)(rewards, 2, ratios=rewards).shape == (3, 0, 4)
 
 
 def test_a_randomized_estimator_asks_for_a_key():

@@ -21,6 +21,8 @@ def test_facts_hold(name):
         ("zscore_maxpo", {"unbiased": True}, fact_checks.check_unbiased),
         ("maxpo", {"unbiased": False}, fact_checks.check_unbiased),
         ("maxpo", {"target": "J_1"}, fact_checks.check_unbiased),
+        ("min_at_k", {"target": "J_K"}, fact_checks.check_unbiased),
+        ("median_at_k", {"target": "E min of K"}, fact_checks.check_unbiased),
         ("center_u", {"scale": lambda B, K: 1.0}, fact_checks.check_unbiased),
         ("pass_at_k_training_full", {"scale": lambda B, K: 1.0}, fact_checks.check_unbiased),
         ("pass_at_k_training_analytic", {"unbiased": True}, fact_checks.check_unbiased),

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from maxpo_jax import estimators
-from maxpo_jax.estimators import centered, max_at_k, maxrl, pass_at_k_training, pkpo, tang
+from maxpo_jax.estimators import (
+    centered,
+    max_at_k,
+    maxrl,
+    order_statistics,
+    pass_at_k_training,
+    pkpo,
+    tang,
+)
 from maxpo_jax.kernel.spacings import rank_weights
 
 PADDED = 4096
@@ -18,7 +26,7 @@ DETERMINISTIC = [n for n in estimators.names() if not estimators.get(n).randomiz
 RANDOMIZED = [n for n in estimators.names() if estimators.get(n).randomized]
 RULES = {
     name: function
-    for module in (max_at_k, centered, maxrl, pass_at_k_training, pkpo, tang)
+    for module in (max_at_k, centered, maxrl, order_statistics, pass_at_k_training, pkpo, tang)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if list(inspect.signature(function).parameters) == ["m", "B", "K", "P"]
 }

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 import maxpo_jax
-from maxpo_jax import estimators
+from maxpo_jax import coefficients, estimators
 from maxpo_jax.kernel.sorting import FEWEST_SIDE_BY_SIDE
 
 GROUP_SIZES = (2, 3, 16, 33, 256, 1000, 4096)
@@ -70,6 +71,75 @@ def test_maxpo_is_precise_to_the_largest_advantage_of_the_group(group_size, num_
             error = np.abs(np.asarray(advantages) - truth).max(axis=-1)
             assert np.all(error[counted] <= 5e-7 * largest[counted]), (k, error / largest)
             assert np.all(np.abs(np.asarray(advantages))[~counted] <= 1e-29)
+
+
+def mean_coefficients(group_size: int, c: np.ndarray) -> np.ndarray:
+    """E c_(1+S) for S hypergeometric, by logarithms of factorials in double precision."""
+    m, k = np.arange(1, group_size), len(c)
+
+    def log_binomial(n, r):
+        possible = (r >= 0) & (r <= n)
+        logs = [special.gammaln(np.where(possible, x, 0) + 1.0) for x in (n, r, n - r)]
+        return np.where(possible, logs[0] - logs[1] - logs[2], -np.inf)
+
+    total = np.zeros(group_size - 1)
+    for s in np.flatnonzero(c):
+        logs = log_binomial(m - 1, s) + log_binomial(group_size - 1 - m, k - 1 - s)
+        total += c[s] * np.exp(logs - log_binomial(np.array(group_size - 2), np.array(k - 1)))
+    return total
+
+
+STATISTICS = {
+    "smallest": (coefficients.min_at_k, "min_at_k"),
+    "median": (coefficients.median_at_k, "median_at_k"),
+    "best two": (lambda k: coefficients.top_m_at_k(k, min(k, 2)), "top_two_at_k"),
+    "lower tail": (lambda k: coefficients.cvar_at_k(k, min(0.3, 20 / k)), None),
+    "spread": (lambda k: coefficients.max_at_k(k) - coefficients.min_at_k(k), None),
+    "signed": (lambda k: np.cos(np.arange(k)) * (np.arange(k) < 20), None),
+}
+
+
+@pytest.mark.parametrize(
+    ("group_size", "num_seeds"), [(3, 1), (64, 1), (1000, 1), (4096, 1), (200, MANY_SEEDS)]
+)
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_order_statistics_are_precise_to_the_largest_advantage(group_size, num_seeds, statistic):
+    of_k, name = STATISTICS[statistic]
+    rewards = np.concatenate([reward_families(group_size, seed) for seed in range(num_seeds)])
+    order = np.argsort(rewards, axis=-1)
+    spacing = np.diff(np.take_along_axis(rewards, order, axis=-1).astype(np.longdouble), axis=-1)
+    scale = np.longdouble(group_size) / (group_size - 1)
+
+    def truth(c):
+        climbed = np.cumsum(scale * mean_coefficients(group_size, c) * spacing, axis=-1)
+        climbed = np.concatenate([np.zeros((len(rewards), 1), np.longdouble), climbed], axis=-1)
+        result = np.empty_like(climbed)
+        np.put_along_axis(result, order, climbed - climbed.mean(axis=-1, keepdims=True), axis=-1)
+        return result
+
+    for k in sorted({2, min(8, group_size - 1), group_size // 2, group_size - 1} - {1}):
+        c = of_k(k)
+        expected = truth(c)
+        largest = np.abs(truth(np.abs(c))).max(axis=-1)  # no digits come back after cancellation
+        if np.all(c >= 0):
+            np.testing.assert_array_equal(largest, np.abs(expected).max(axis=-1))
+        counted = largest > 1e-30 * np.ptp(rewards, axis=-1)
+        found = [estimators.order_statistic(rewards, c)]
+        if name is not None:
+            found.append(jax.jit(getattr(estimators, name))(rewards, k))
+        for advantages in found:
+            assert advantages.dtype == jnp.float32
+            error = np.abs(np.asarray(advantages) - expected).max(axis=-1)
+            assert np.all(error[counted] <= 5e-7 * largest[counted]), (k, error / largest)
+            assert np.all(np.abs(np.asarray(advantages))[~counted] <= 1e-29)
+
+
+def test_tied_rewards_get_equal_advantages_for_any_coefficients():
+    rewards = reward_families(1000, seed=11)[3:7]
+    advantages = np.asarray(estimators.order_statistic(rewards, np.cos(np.arange(40))))
+    for reward, advantage in zip(rewards, advantages, strict=True):
+        for value in np.unique(reward):
+            assert np.unique(advantage[reward == value]).size == 1
 
 
 @pytest.mark.parametrize("name", estimators.names())

@@ -7,6 +7,7 @@ from measured import SEEDS, compute, refused, run_of
 from experiments.measurements import _bandits, bandit_gradients, exact_bandit_gradients
 from experiments.measurements.bandit_gradients import MEASUREMENT
 from maxpo_jax import exact
+from maxpo_jax.bandits import variance_floor
 
 NAMES = ("maxpo", "canonical", "ei", "pkpo_s")
 POINTS = [{"estimator": name, "k": k} for k in (1, 3) for name in NAMES]
@@ -48,6 +49,18 @@ def test_exact_outputs_are_those_of_enumeration(enumerated):
     assert found["variance"] == pytest.approx(np.trace(moments.covariance), rel=1e-12)
     assert found["gradient_norm"] == pytest.approx(np.linalg.norm(truth), rel=1e-12)
     assert found["cosine"] == pytest.approx(1, rel=1e-12)
+    assert found["floor"] == pytest.approx(exact.variance_floor(logits, rewards, 5, 3), rel=1e-12)
+
+
+def test_every_estimator_stands_over_the_same_floor(enumerated, monkeypatch):
+    floor = enumerated[3]["floor"].reshape(2, len(NAMES), len(SEEDS))
+    assert (floor == floor[:, :1]).all()
+    assert (enumerated[3]["floor"] < enumerated[3]["variance"]).all()
+    monkeypatch.setattr(variance_floor, "MAX_TERMS", 10)
+    measurement = exact_bandit_gradients.MEASUREMENT
+    too_large = compute(measurement, POINTS[:1], num_actions=3, **TINY)
+    assert np.isnan(too_large["floor"]).all()
+    assert np.isfinite(too_large["variance"]).all()
 
 
 def test_a_biased_estimator_is_told_by_its_exact_bias():

@@ -11,7 +11,7 @@ from measured import SEEDS, compute, refused, run_of
 from experiments.common.keys import key_for
 from experiments.measurements import bandit_training
 from experiments.measurements.bandit_training import MEASUREMENT, schedule
-from maxpo_jax import estimators, training
+from maxpo_jax import coefficients, estimators, objectives, training
 from maxpo_jax.bandits import gradients
 from maxpo_jax.bandits.bandit import make_instance
 
@@ -76,6 +76,44 @@ def test_outputs_are_those_of_the_policies_by_another_route(found):
         assert found["entropy"][3, record + 1] == pytest.approx(entropy, rel=1e-5)
         norms = np.linalg.norm(windows.estimates.gradient[record], axis=-1)
         assert found["gradient_norm"][3, record + 1] == pytest.approx(norms.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("instance", ["ladder", "needle", "rare_success"])
+def test_the_distribution_of_the_reward_is_that_of_the_last_policy(instance):
+    found = compute(MEASUREMENT, instance=instance, **TINY)
+    rewards = MEASUREMENT.coordinates(run_of(MEASUREMENT, instance=instance, **TINY))["reward"]
+    assert np.all(np.diff(rewards) > 0)
+    shares = found["reward_distribution"].astype(np.float64)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(shares @ rewards, found["J"][:, 0, -1], rtol=1e-5)
+    best_of_four = rewards[-1] - np.cumsum(shares, axis=1)[:, :-1] ** 4 @ np.diff(rewards)
+    np.testing.assert_allclose(best_of_four, found["J"][:, 2, -1], rtol=1e-5)
+
+
+def test_learners_of_other_order_statistics_end_where_these_are_larger():
+    """The sure rung for the smallest and the median of 3, seldom and large rewards for the best."""
+    run = {"instance": "ladder", "num_actions": 9, "group_size": 16, "k": 3, "num_updates": 400}
+    ends = {
+        name: compute(MEASUREMENT, **run, learning_rate=1.0, estimator=name)["reward_distribution"]
+        for name in ("min_at_k", "median_at_k", "top_two_at_k", "maxpo")
+    }
+    rewards = MEASUREMENT.coordinates(run_of(MEASUREMENT, **run))["reward"]
+    of_learners = {name: shares.mean(axis=0) for name, shares in ends.items()}
+    statistics = {
+        "min_at_k": coefficients.min_at_k(3),
+        "median_at_k": coefficients.median_at_k(3),
+        "top_two_at_k": coefficients.top_m_at_k(3, 2),
+        "maxpo": coefficients.max_at_k(3),
+    }
+    table = np.array(
+        [
+            [objectives.order_statistic(rewards, shares, c) for shares in of_learners.values()]
+            for c in statistics.values()
+        ]
+    )
+    assert np.all(table.max(axis=1) - np.diag(table) < 0.02), table
+    assert table[0, 3] < table[0, 0] - 0.5
+    assert table[3, 0] < table[3, 3] - 0.2
 
 
 def test_the_first_record_is_before_the_first_update(found):
@@ -159,6 +197,7 @@ def test_a_function_of_ones_own_and_a_randomized_estimator_train(tmp_path):
         ({"estimator": "maxp0"}, "did you mean 'maxpo'"),
         ({"estimator": "ei", "k": 17}, "ei: k = 17 does not fit group_size = 16"),
         ({"k": 16}, "allowed are 1 <= k <= B - 1"),
+        ({"estimator": "top_two_at_k", "k": 1}, "allowed are 2 <= k <= B - 1"),
         ({"estimator": "pass_at_k_training_analytic"}, "is for 0/1 rewards"),
         ({"learning_rate": -0.1}, "must not be negative"),
         ({"learning_rate": float("nan")}, "must not be negative"),

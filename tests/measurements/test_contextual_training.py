@@ -21,7 +21,11 @@ TINY = {
     "k": 2,
     "learning_rate": 0.5,
     "num_updates": 3,
+    "updates_per_record": 1,
 }
+
+
+PROBS = ("base_success_prob", "success_prob")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,9 @@ def test_pass_at_k_is_one_minus_all_failures(found):
     p = found["success_prob"].astype(np.float64)
     truth = [(1 - (1 - p) ** k).mean(axis=1) for k in (1, 256)]
     np.testing.assert_allclose(found["J"][:, [0, 8]], np.transpose(truth), rtol=1e-5)
+    ends = [(1 - (1 - found[name].astype(np.float64)) ** 2).mean(axis=1) for name in PROBS]
+    np.testing.assert_allclose(found["max_at_k"][:, [0, -1]], np.transpose(ends), rtol=1e-5)
+    assert found["max_at_k"].shape[1] == 1 + 3
 
 
 def test_one_program_for_all_traced_fields(found):
@@ -92,6 +99,7 @@ def test_other_prompts_are_other_prompts():
         ({"easiest": 1.0}, "hardest < easiest < 1"),
         ({"k": 16}, "maxpo: k = 16 does not fit"),
         ({"num_answers": 1}, "num_answers is 1; it must be at least 2"),
+        ({"num_right": 32}, "num_right is 32; at least one answer must be right and one wrong"),
         ({"num_prompts": 0}, "num_prompts is 0"),
         ({"num_updates": 0}, "num_updates is 0"),
     ],

@@ -30,6 +30,9 @@ def test_outputs_are_those_of_the_policy_by_dynamic_programming(found):
         assert found["max_at_k"][4, update] == pytest.approx(float(truth), rel=1e-5)
         goal = exact.goal_probability(maze, probs, 3)
         assert found["goal_probability"][4, update] == pytest.approx(float(goal), rel=1e-4)
+    last = jnp.full(5, found["prob"][4, -1])
+    truth = exact.return_distribution(maze, last, 3)
+    np.testing.assert_allclose(found["return_distribution"][4], truth, rtol=1e-4)
     p = found["prob"].astype(np.float64)
     entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
     np.testing.assert_allclose(found["entropy"], entropy, rtol=1e-4)
@@ -44,6 +47,13 @@ def test_curves_start_alike_and_end_at_their_optima(found):
     late = found["prob"][:, -10:].mean(axis=1)
     error = late.std(ddof=1) / len(late) ** 0.5
     assert abs(late.mean() - best["prob"][0]) < 0.03 + 4 * error
+
+
+def test_the_smallest_of_two_is_learned_by_name_and_settles_on_what_is_sure(found):
+    """Path "110": who always takes action 1 gets 2 for sure."""
+    careful = compute(MEASUREMENT, **SHORT, estimator="min_at_k")
+    shares = careful["return_distribution"].mean(axis=0)
+    assert shares[2] > found["return_distribution"].mean(axis=0)[2] + 0.1
 
 
 def test_one_program_for_all_traced_fields_and_a_row_depends_on_itself(found):

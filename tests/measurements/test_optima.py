@@ -38,16 +38,18 @@ def test_bernoulli_variances_are_those_of_enumeration():
         for k in (2, 3)
         for name in ("maxpo", "ei")
     ]
-    found = compute(bernoulli_gradients.MEASUREMENT, points, group_size=5, arms_per_outcome=2)[
-        "variance"
-    ]
-    for point, value in zip(points, found[:, 0], strict=True):
+    found = compute(bernoulli_gradients.MEASUREMENT, points, group_size=5, arms_per_outcome=2)
+    rows = zip(points, found["variance"][:, 0], found["floor"][:, 0], strict=True)
+    for point, value, floor in rows:
         p = point["success_prob"]
         policy = np.array([p, p, 1 - p, 1 - p]) / 2
         truth = exact.variance(
             point["estimator"], np.log(policy), [1.0, 1.0, 0.0, 0.0], 5, point["k"]
         )
         assert value == pytest.approx(truth, rel=1e-10)
+        least = exact.variance_floor(np.log(policy), [1.0, 1.0, 0.0, 0.0], 5, point["k"])
+        assert floor == pytest.approx(least, rel=1e-12)
+        assert 0 < floor < value
 
 
 def test_an_estimator_that_looks_at_the_order_is_told(tmp_path):

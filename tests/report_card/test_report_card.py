@@ -7,10 +7,11 @@ import numpy as np
 import planted_defects
 import pytest
 
-from maxpo_jax import estimators
-from maxpo_jax.report_card import CLAIMS, FACTS, CannotCallError, report_card
+from maxpo_jax import estimators, exact
+from maxpo_jax.report_card import CLAIMS, FACTS, CannotCallError, expectation, report_card
 from maxpo_jax.report_card.bandits import PANEL
-from maxpo_jax.report_card.variance import reference
+from maxpo_jax.report_card.subject import registered
+from maxpo_jax.report_card.variance import check, reference
 
 GROUP_SIZE, K = 5, 2
 
@@ -124,6 +125,27 @@ def test_variance_of_a_scaled_estimator_is_that_of_its_unbiased_self():
         card.verdicts["variance"].details["bandits"], reference("maxpo", "real", 4, 2), strict=True
     ):
         assert row["own"] == pytest.approx(expected, rel=1e-9)
+    assert "x the floor" in card.verdicts["variance"].sentence
+
+
+def test_variance_of_what_is_unbiased_is_told_in_units_of_the_floor():
+    def variance(name):
+        subject = registered(name)
+        found = expectation.expectation(subject, GROUP_SIZE, K)
+        (verdict,) = check(found, subject.reward_type, GROUP_SIZE, K)
+        return verdict
+
+    verdict = variance("ei")
+    ratios = []
+    for row, bandit in zip(verdict.details["bandits"], PANEL, strict=True):
+        arguments = bandit.logits, np.array(bandit.rewards), GROUP_SIZE, K
+        assert row["floor"] == exact.variance_floor(*arguments)
+        if len(bandit.probs) > 2:
+            ratios.append(exact.variance("ei", *arguments) / row["floor"])
+    text = f"{min(ratios):.3g} to {max(ratios):.3g} x the floor, which is 0 with two actions"
+    assert text in verdict.sentence
+    assert min(ratios) > 1
+    assert "floor" not in variance("center_ei").sentence
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (4, 0), (4, 5), (1000, 2)])
