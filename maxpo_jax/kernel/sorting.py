@@ -28,9 +28,9 @@ both cores busy where the others, as `argsort` itself, keep one:
 | 1024 | | 0.17 | 0.28 | | 0.5 | 0.4 |
 | 2048 | | 0.37 | 0.28 | | 0.6 | 0.5 |
 
-The network ends where the loop does as well on one core. It also serves a single group under
-`jax.vmap`, where no loop has groups to put side by side. The loop ends where the fewest groups
-that make it fast no longer fit into the cache of one core.
+The network ends where the loop on one core takes about as long as the network on two. It also
+serves a single group under `jax.vmap`, where the loop has no groups to put side by side. The loop
+ends where the fewest groups that make it fast no longer fit into the cache of one core.
 """
 
 from typing import NamedTuple
