@@ -36,8 +36,10 @@ def figure_table() -> str:
         link = f"[{name}](figures/README.md#{name})"
         found = NOT_YET
         if name in first:
-            words = (first[name][key] for key in ("sentence", "measured", "verdict"))
-            found = finding_cell(*words, longest=LONGEST_FINDING)
+            one = first[name]
+            found = finding_cell(
+                one["sentence"], one["measured"], one["verdict"], longest=LONGEST_FINDING
+            )
         rows.append(f"| {link} | {cell(question)} | {found} |")
     return "\n".join(rows)
 
