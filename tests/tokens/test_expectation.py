@@ -72,7 +72,9 @@ def expected_gradient(estimator, mixture, group_size, k):
 
 def test_probabilities_of_all_groups_sum_to_one():
     with jax.enable_x64(True):
-        assert np.exp(np.asarray(tiny.log_probs(tiny.policy()))).sum() == pytest.approx(1, abs=1e-12)
+        assert np.exp(np.asarray(tiny.log_probs(tiny.policy()))).sum() == pytest.approx(
+            1, abs=1e-12
+        )
     for group_size in (2, 3):
         assert groups(group_size)[1].sum() == pytest.approx(1, abs=1e-12)
 

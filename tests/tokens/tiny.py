@@ -10,7 +10,7 @@ import numpy as np
 from maxpo_jax.tokens import policy as policies
 
 NUM_TOKENS, LENGTH = 4, 3
-PROMPT = np.array([1, 2])
+PROMPT = np.array([1, 2], np.int32)
 
 
 @functools.cache
@@ -35,7 +35,8 @@ def policy(dtype="float64", seed=0):
 
 def responses():
     """[40, LENGTH] all responses, which are 0 from their end on."""
-    return np.array([r for r in itertools.product(range(NUM_TOKENS), repeat=LENGTH) if is_tidy(r)])
+    written = itertools.product(range(NUM_TOKENS), repeat=LENGTH)
+    return np.array([response for response in written if is_tidy(response)], np.int32)
 
 
 def is_tidy(response):
@@ -56,8 +57,16 @@ def vector(tree):
 
 @functools.cache
 def scores():
+    """[40, parameters] gradients of the log-probabilities of all responses to PROMPT."""
+    return scores_of(policy(), PROMPT)
+
+
+def scores_of(params, prompt):
     """[40, parameters] gradients of the log-probabilities of all responses, in float64."""
     with jax.enable_x64(True):
-        jacobian = jax.jit(jax.jacrev(log_probs))(policy())
+        jacobian = _jacobian(params, jnp.asarray(prompt))
     leaves = [np.asarray(leaf).reshape(len(responses()), -1) for leaf in jax.tree.leaves(jacobian)]
     return np.concatenate(leaves, axis=1)
+
+
+_jacobian = jax.jit(jax.jacrev(log_probs))
