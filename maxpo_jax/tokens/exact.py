@@ -17,7 +17,7 @@ from maxpo_jax.tokens import policy as policies
 from maxpo_jax.tokens.families import Answers
 from maxpo_jax.tokens.policy import Policy
 
-ANSWERS_AT_ONCE = 1024
+ANSWERS_AT_ONCE = 4096
 """Answers whose probabilities are worked out together: enough to be fast, few for the memory."""
 
 
