@@ -4,8 +4,10 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 from ml_collections import FrozenConfigDict
 
 from experiments.measurements import _common
@@ -90,7 +92,7 @@ def num_parameters(run: FrozenConfigDict) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(_shapes(**sizes_of(run))))
 
 
-def from_vector(vector: np.ndarray, run: FrozenConfigDict) -> Policy:
+def from_vector(vector: ArrayLike, run: FrozenConfigDict) -> Policy:
     """The policy of these parameters.
 
     Raises:
@@ -99,12 +101,12 @@ def from_vector(vector: np.ndarray, run: FrozenConfigDict) -> Policy:
     shapes = _shapes(**sizes_of(run))
     leaves, structure = jax.tree.flatten(shapes)
     ends = np.cumsum([leaf.size for leaf in leaves])
-    if ends[-1] != vector.size:
+    if ends[-1] != np.size(vector):
         raise ValueError(
-            f"the base policy has {vector.size} parameters, and one of width {run.width} with "
+            f"the base policy has {np.size(vector)} parameters, and one of width {run.width} with "
             f"{run.num_layers} layers has {ends[-1]}: start from one of the same size"
         )
-    parts = np.split(np.asarray(vector), ends[:-1])
+    parts = jnp.split(jnp.asarray(vector), ends[:-1])
     rows = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(structure, rows)
 
