@@ -22,11 +22,11 @@ class Estimate(NamedTuple):
     """What one group says.
 
     Attributes:
-      gradient: of the shape of the parameters, the gradient estimate.
+      gradient: of the structure of the parameters, the gradient estimate.
       rewards: the rewards of the group.
     """
 
-    gradient: Array
+    gradient: Any
     rewards: Array
 
 
@@ -41,7 +41,7 @@ class World(NamedTuple):
     """
 
     draw: Callable[[Array, int], Any]
-    estimate: Callable[[Any, Array, Array], Estimate]
+    estimate: Callable[[Any, Any, Array], Estimate]
 
 
 class Window(NamedTuple):
@@ -54,7 +54,7 @@ class Window(NamedTuple):
       extra: `Estimate` with leading axes [extra_groups], of groups at `params`.
     """
 
-    params: Array
+    params: Any
     optimizer_state: Any
     estimates: Estimate
     extra: Estimate
@@ -66,7 +66,7 @@ OPTIMIZERS = {"sgd": optax.identity(), "adam": optax.scale_by_adam()}
 
 def train(
     key: Array,
-    params: Array,
+    params: Any,
     ks: Array,
     learning_rate: float | Array,
     *,
@@ -75,12 +75,12 @@ def train(
     record: Callable[[Window], Any],
     updates_per_record: int,
     extra_groups: int = 0,
-) -> tuple[Array, Any]:
+) -> tuple[Any, Any]:
     """Stochastic gradient ascent, one update for each entry of the schedule of K.
 
     Args:
       key: a typed random key; it is consumed.
-      params: the parameters at the beginning.
+      params: the parameters at the beginning: an array, or any pytree of arrays.
       ks: [num_updates] integer K of each update; constant, or annealed.
       learning_rate: [] float; may be traced.
       world: draws groups and estimates gradients from them. Static.
@@ -123,16 +123,17 @@ def train(
     looped_extra = extra_groups if extra_groups <= updates_per_record else 0
     learns = jnp.arange(updates_per_record + looped_extra) < updates_per_record
 
-    def update(carry: tuple[Array, Any], inputs: tuple[Any, Array, Array]) -> tuple[Any, Estimate]:
+    def update(carry: tuple[Any, Any], inputs: tuple[Any, Array, Array]) -> tuple[Any, Estimate]:
         params, state = carry
         randomness, k, learns = inputs
         estimate = world.estimate(randomness, params, k)
         with jax.numpy_dtype_promotion("standard"):  # optax relies on it
             direction, new_state = optimizer.update(estimate.gradient, state, params)
-        new = params + learning_rate * direction, new_state
+        moved = jax.tree.map(lambda leaf, step: leaf + learning_rate * step, params, direction)
+        new = moved, new_state
         return jax.tree.map(functools.partial(jnp.where, learns), new, carry), estimate
 
-    def window(carry: tuple[Array, Any], inputs: tuple[Array, Array]) -> tuple[Any, Any]:
+    def window(carry: tuple[Any, Any], inputs: tuple[Array, Array]) -> tuple[Any, Any]:
         number, ks = inputs
         # The first numbers of a draw do not depend on how many are drawn, so that extra groups
         # change nothing about those that learn.
@@ -157,11 +158,12 @@ def train(
     return params, records
 
 
-def total_variance(estimates: Array) -> Array:
+def total_variance(estimates: Any) -> Array:
     """Trace of the sample covariance of gradient estimates.
 
     Args:
-      estimates: [num_draws, ...] independent estimates at the same parameters.
+      estimates: [num_draws, ...] independent estimates at the same parameters; or a pytree of such
+        arrays.
 
     Returns:
       [] unbiased estimate of the trace of the covariance; NaN where there are fewer than 2 draws.
@@ -170,9 +172,13 @@ def total_variance(estimates: Array) -> Array:
       >>> total_variance(jnp.array([[0.0, 1.0], [2.0, 1.0]])).tolist()
       2.0
     """
-    if estimates.shape[0] < 2:
-        return jnp.full((), jnp.nan, estimates.dtype)
-    return jnp.sum(jnp.var(estimates, axis=0, ddof=1))
+
+    def of(leaf: Array) -> Array:
+        if leaf.shape[0] < 2:
+            return jnp.full((), jnp.nan, leaf.dtype)
+        return jnp.sum(jnp.var(leaf, axis=0, ddof=1))
+
+    return jax.tree.reduce(jnp.add, jax.tree.map(of, estimates))
 
 
 def adam_variance_proxy(state: optax.ScaleByAdamState, b1: float = 0.9, b2: float = 0.999) -> Array:
@@ -182,7 +188,7 @@ def adam_variance_proxy(state: optax.ScaleByAdamState, b1: float = 0.9, b2: floa
        \hat m = \frac{m}{1 - \beta_1^t}, \quad \hat v = \frac{v}{1 - \beta_2^t}
 
     Args:
-      state: state of `optax.scale_by_adam(b1, b2)` after t updates, one array of parameters.
+      state: state of `optax.scale_by_adam(b1, b2)` after t updates.
       b1: decay of the first moment.
       b2: decay of the second moment.
 
@@ -198,6 +204,10 @@ def adam_variance_proxy(state: optax.ScaleByAdamState, b1: float = 0.9, b2: floa
     For gradients of constant mean and covariance its expectation tends to (1 - (1-b1)/(1+b1)) times
     the trace of the covariance; while they change it lags behind by about 1/(1-b2) updates.
     """
-    step = state.count.astype(state.mu.dtype)
-    first, second = state.mu / (1 - b1**step), state.nu / (1 - b2**step)
-    return jnp.sum(second - jnp.square(first))
+
+    def of(mu: Array, nu: Array) -> Array:
+        step = state.count.astype(mu.dtype)
+        first, second = mu / (1 - b1**step), nu / (1 - b2**step)
+        return jnp.sum(second - jnp.square(first))
+
+    return jax.tree.reduce(jnp.add, jax.tree.map(of, state.mu, state.nu))

@@ -144,3 +144,38 @@ def test_any_optimizer_of_optax_is_taken():
         updates_per_record=1,
     )
     np.testing.assert_allclose(last, START + 1, rtol=1e-6)
+
+
+def test_a_policy_of_several_arrays_is_trained_like_one_of_one():
+    """Adam and both variances look at each parameter by itself, however they are held."""
+
+    def in_two(world):
+        def estimate(randomness, params, k):
+            whole = jnp.concatenate([params["a"], params["b"]])
+            gradient, rewards = world.estimate(randomness, whole, k)
+            return Estimate({"a": gradient[:1], "b": gradient[1:]}, rewards)
+
+        return World(world.draw, estimate)
+
+    def measured(world, params):
+        last, windows = training.train(
+            jax.random.key(0),
+            params,
+            jnp.full(6, 1),
+            0.1,
+            world=world,
+            optimizer=OPTIMIZERS["adam"],
+            record=lambda window: (
+                training.adam_variance_proxy(window.optimizer_state),
+                training.total_variance(window.extra.gradient),
+            ),
+            updates_per_record=3,
+            extra_groups=2,
+        )
+        return jnp.concatenate(jax.tree.leaves(last)), *windows
+
+    start = jnp.asarray(START, jnp.float32)
+    together = measured(SHAKEN, start)
+    apart = measured(in_two(SHAKEN), {"a": start[:1], "b": start[1:]})
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -18,8 +18,8 @@ import numpy as np
 from ml_collections import FrozenConfigDict
 
 from experiments.engine import code, compilations
-from experiments.engine.measurement import Measurement, load
-from experiments.engine.plan import Chunk, Plan, Run
+from experiments.engine.measurement import Measurement, StoredRun, load
+from experiments.engine.plan import Chunk, Plan, Run, make_plan
 from experiments.engine.store import Failed, Group, Part, StorageError, Store
 
 DEFAULT_THREADS = (
@@ -216,6 +216,41 @@ def compute_chunk(chunk: Chunk, store: Store) -> Report:
     return Report(is_done=True, was_computed=True)
 
 
+def stored_outputs(start: StoredRun, store: Store) -> dict[str, np.ndarray]:
+    """The outputs of a run that others start from, computed now if nobody has.
+
+    Args:
+      start: the run.
+      store: the store.
+
+    Raises:
+      StorageError: if its result cannot be written.
+      RuntimeError: if it fails.
+    """
+    plan = make_plan(start.measurement, base_fields=start.fields)
+    run, chunk = plan.runs[0], plan.chunks[0]
+    assert run.address is not None  # a plan of one run that makes no sense is refused
+    _, member, seed = run.address
+    with _one_at_a_time(chunk.group):
+        store.forget_failures(plan.name, chunk.group)
+        while (found := store.load(plan.name, chunk.group).result(member, seed)) is None:
+            if not compute_chunk(chunk, store).is_done:
+                time.sleep(SECONDS_BETWEEN_LOOKS)  # another process computes it
+            failures = store.load(plan.name, chunk.group).failures
+            if (member, seed) in failures:
+                error = failures[member, seed].error
+                raise RuntimeError(f"a run of {plan.name} to start from failed: {error}")
+    return found
+
+
+_starting: dict[str, threading.Lock] = {}
+
+
+def _one_at_a_time(group: str) -> threading.Lock:
+    """A lock for the threads of this process; the store's locks are for processes."""
+    return _starting.setdefault(group, threading.Lock())
+
+
 _code_when_loaded: dict[str, str] = {}
 
 
@@ -280,7 +315,7 @@ def _compute_and_save(
 ) -> None:
     clock = compilations.Clock()
     start = time.perf_counter()
-    arrays = _compute(measurement, chunk)
+    arrays = _compute(measurement, chunk, store)
     about = {
         "fields": chunk.fields,
         "points": chunk.points,
@@ -292,14 +327,17 @@ def _compute_and_save(
     store.save(chunk.measurement, chunk.group, Part(chunk.members, seeds, rows, about))
 
 
-def _compute(measurement: Measurement, chunk: Chunk) -> dict[str, np.ndarray]:
+def _compute(measurement: Measurement, chunk: Chunk, store: Store) -> dict[str, np.ndarray]:
     """Outputs [points, seeds, ...] of a chunk."""
     run = FrozenConfigDict(chunk.fields)
-    seeds = np.array(chunk.seeds, dtype=np.int32)
+    arguments: list[Any] = [run, np.array(chunk.seeds, dtype=np.int32)]
     if measurement.together:
-        results = measurement.compute(run, seeds, chunk.points)
-    else:
-        results = {name: np.asarray(v)[None] for name, v in measurement.compute(run, seeds).items()}
+        arguments.append(chunk.points)
+    if measurement.starts_from is not None:
+        arguments.append(stored_outputs(measurement.starts_from(run), store))
+    results = measurement.compute(*arguments)
+    if not measurement.together:
+        results = {name: np.asarray(values)[None] for name, values in results.items()}
     arrays = {name: np.asarray(values) for name, values in results.items()}
     _check(measurement, arrays, (len(chunk.points), len(chunk.seeds)))
     return arrays

@@ -51,6 +51,18 @@ class Output(NamedTuple):
     larger_is_better: bool | None = True
 
 
+class StoredRun(NamedTuple):
+    """A run of another measurement, with whose outputs a run begins.
+
+    Attributes:
+      measurement: its name.
+      fields: fields of the run, its seed among them, beside the defaults.
+    """
+
+    measurement: str
+    fields: Mapping[str, Any]
+
+
 def _nothing(run: FrozenConfigDict) -> dict[str, Any]:
     return {}
 
@@ -72,6 +84,9 @@ class Measurement:
         `points` are P settings of these fields and `run` holds the others.
       coordinates: `run -> {dim: values}` of the dimensions of the outputs.
       refuse: `run -> reason` why a run makes no sense, "" where it does. It costs next to nothing.
+      starts_from: `run -> StoredRun`, whose outputs `compute` is given as its last argument. It is
+        computed once, and found in the store by whoever starts from it. The module must import that
+        of the other measurement, whose code is then part of the key.
       traced: fields whose values share one compiled program, besides the seed.
       together: fields that are evaluated at once, on the same draws.
       seeds_per_chunk: seeds in a chunk.
@@ -83,6 +98,7 @@ class Measurement:
     compute: Callable[..., Mapping[str, Any]]
     coordinates: Callable[[FrozenConfigDict], Mapping[str, Any]] = _nothing
     refuse: Callable[[FrozenConfigDict], str] = _accept
+    starts_from: Callable[[FrozenConfigDict], StoredRun] | None = None
     traced: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
     seeds_per_chunk: int = 8

@@ -1,0 +1,277 @@
+"""Reinforcement learning of a token policy from a stored base policy, with exact pass@k on the way.
+
+The seed draws prompts and responses, `base_seed` names the base policy: runs that differ in
+estimator, K or learning rate share both. K moves in a line from `k` to `final_k` where that is not
+0. Base policies are runs of `token_pretraining`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import FrozenConfigDict
+
+from experiments.common.estimator_spec import resolve
+from experiments.common.keys import key_for
+from experiments.engine.measurement import Measurement, Output, StoredRun
+from experiments.measurements import _common, _tokens, token_pretraining
+from experiments.measurements._tokens import Tasks
+from experiments.measurements.token_pretraining import mean_pass_at_ks, success_probs
+from maxpo_jax import training
+from maxpo_jax.estimators import Estimator
+from maxpo_jax.tokens import gradients
+from maxpo_jax.tokens.gradients import Randomness
+from maxpo_jax.tokens.policy import Policy
+from maxpo_jax.tokens.verifier import verify
+from maxpo_jax.tokens.vocabulary import RESPONSE_LENGTH
+from maxpo_jax.training import Window, World
+
+IN_ONE_PROGRAM = ("maxpo", "ei", "pkpo_sloo", "rloo", "grpo", "pass_at_k_training_analytic")
+"""Estimators that share a compiled program; any other has one of its own."""
+
+BASE = "base_"
+BASE_FIELDS = ("seed", "families", "share_right", "noise", "num_updates")
+"""Fields of the base policy, here with `BASE` before their names; it shares all others."""
+
+STATIC = (
+    "estimators",
+    "optimizer",
+    "group_size",
+    "prompts_per_update",
+    "num_updates",
+    "updates_per_record",
+    "variance_groups",
+)
+
+
+def starts_from(run: FrozenConfigDict) -> StoredRun:
+    """The base policy of a run."""
+    shared = {name: run[name] for name in (*_tokens.PROMPT_FIELDS, *_tokens.POLICY_FIELDS)}
+    own = {name: run[BASE + name] for name in BASE_FIELDS}
+    return StoredRun("token_pretraining", shared | own)
+
+
+def compute(
+    run: FrozenConfigDict, seeds: np.ndarray, base: Mapping[str, np.ndarray]
+) -> Mapping[str, Any]:
+    """Outputs of the runs of one setting."""
+    shared = run.estimator in IN_ONE_PROGRAM
+    names = IN_ONE_PROGRAM if shared else (run.estimator,)
+    outputs = _train(
+        seeds,
+        _tokens.from_vector(base["parameters"], run),
+        _tokens.tasks_of(run),
+        _schedule(run),
+        np.float32(run.learning_rate),
+        np.int32(names.index(run.estimator)),
+        estimators=tuple(resolve(name, k=run.k) for name in names),
+        **{name: run[name] for name in STATIC if name != "estimators"},
+    )
+    found = {name: np.asarray(values) for name, values in outputs.items()}
+    tested = [_tokens.family_names(run.base_families).index(f) for f in families_of(run)]
+    at_base = base["success_prob"][tested]
+    probs = found["success_prob"].reshape(len(seeds), -1, *at_base.shape)
+    before = np.broadcast_to(at_base, (len(seeds), 1, *at_base.shape))
+    return found | {"success_prob": np.concatenate([before, probs], axis=1)}
+
+
+def families_of(run: FrozenConfigDict) -> list[str]:
+    """The families of a run."""
+    return _tokens.family_names(run.families)
+
+
+def _schedule(run: FrozenConfigDict) -> np.ndarray:
+    """K of each update."""
+    last = run.final_k or run.k
+    return np.round(np.linspace(run.k, last, run.num_updates)).astype(np.int32)
+
+
+@functools.partial(jax.jit, static_argnames=STATIC)
+def _train(
+    seeds: jax.Array,
+    base: Policy,
+    tasks: Tasks,
+    ks: jax.Array,
+    learning_rate: jax.Array,
+    which: jax.Array,
+    *,
+    estimators: tuple[Estimator, ...],
+    optimizer: str,
+    group_size: int,
+    prompts_per_update: int,
+    num_updates: int,
+    updates_per_record: int,
+    variance_groups: int,
+) -> dict[str, jax.Array]:
+    """Outputs [seeds, ...]."""
+    world = gradients.make_world(
+        jnp.asarray(tasks.train),
+        verify=verify,
+        estimator=_chosen(estimators, which),
+        group_size=group_size,
+        prompts_per_update=prompts_per_update,
+        response_length=RESPONSE_LENGTH,
+    )
+
+    def one(seed: jax.Array) -> dict[str, jax.Array]:
+        probe = None
+        if variance_groups:
+            drawn = world.draw(key_for(seed, "token_training", "variance"), variance_groups)
+            # Several groups for the same prompts: their differences are those of the samples.
+            probe = drawn._replace(prompts=jnp.broadcast_to(drawn.prompts[:1], drawn.prompts.shape))
+
+        def record(window: Window) -> dict[str, jax.Array]:
+            return {
+                "success_prob": success_probs(window.params, tasks),
+                "reward": jnp.mean(window.estimates.rewards),
+                "adam_variance": training.adam_variance_proxy(window.optimizer_state)
+                if optimizer == "adam"
+                else jnp.full((), jnp.nan),
+                "gradient_variance": _variance_at_prompts(world, probe, window.params, ks[-1]),
+            }
+
+        _, records = training.train(
+            key_for(seed, "token_training"),
+            base,
+            ks,
+            learning_rate,
+            world=world,
+            optimizer=training.OPTIMIZERS[optimizer],
+            record=record,
+            updates_per_record=updates_per_record,
+        )
+        return records | {"J": mean_pass_at_ks(records["success_prob"][-1])}
+
+    # One run after the other: a batch of responses fills the cores, and under `vmap` the choice
+    # between estimators would take every one of them.
+    return jax.lax.map(one, seeds)
+
+
+def _chosen(estimators: tuple[Estimator, ...], which: jax.Array) -> Estimator:
+    """One of several estimators, by a number that may be traced."""
+    if len(estimators) == 1:
+        return estimators[0]
+
+    def function(rewards: jax.Array, k: jax.Array) -> jax.Array:
+        return jax.lax.switch(which, estimators, rewards, k)
+
+    return dataclasses.replace(estimators[0], function=function)
+
+
+def _variance_at_prompts(
+    world: World, probe: Randomness | None, policy: Policy, k: jax.Array
+) -> jax.Array:
+    """Trace of the covariance of the estimate at a prompt, mean over prompts.
+
+    The estimate of an update is the mean over its prompts, so its variance with the prompts held
+    fixed is that of a prompt over their number.
+    """
+    if probe is None:
+        return jnp.full((), jnp.nan)
+    estimates = jax.lax.map(lambda groups: world.estimate(groups, policy, k).gradient, probe)
+    return probe.prompts.shape[1] * training.total_variance(estimates)
+
+
+def coordinates(run: FrozenConfigDict) -> dict[str, np.ndarray]:
+    """The k of evaluation, families, prompts, and the updates that entries of curves follow."""
+    after = np.arange(run.updates_per_record, run.num_updates + 1, run.updates_per_record)
+    return {
+        "evaluation_k": _tokens.evaluation_ks(),
+        "family": np.array(families_of(run)),
+        "prompt": np.arange(run.num_test),
+        "update": np.append(0, after),
+        "window": after,
+    }
+
+
+def refuse(run: FrozenConfigDict) -> str:
+    """Why a run makes no sense."""
+    unknown = [
+        name for name in families_of(run) if name not in _tokens.family_names(run.base_families)
+    ]
+    base = FrozenConfigDict({**token_pretraining.MEASUREMENT.fields, **starts_from(run).fields})
+    return _common.first(
+        _tokens.refuse_families("families", run.families),
+        token_pretraining.refuse(base),
+        f"families has {unknown[0]}, which the base policy does not know: add it to base_families"
+        if unknown
+        else "",
+        _common.refuse_below(run, 1, "prompts_per_update"),
+        _common.refuse_training(run, updates_per_record=run.updates_per_record),
+        f"variance_groups is {run.variance_groups}; it must be 0, or 2 or more"
+        if run.variance_groups < 0 or run.variance_groups == 1
+        else "",
+        _refuse_k(run),
+    )
+
+
+def _refuse_k(run: FrozenConfigDict) -> str:
+    """Why the estimator is refused at K, or at the last one."""
+    reason = _common.refuse_estimator(run, binary=True)
+    if reason or not run.final_k:
+        return reason
+    if not resolve(run.estimator).traced_k:
+        return f"estimator {run.estimator} needs K as a Python int, so it cannot be annealed"
+    return _common.refuse_estimator(run, binary=True, k=run.final_k)
+
+
+CURVE = ("window",)
+
+MEASUREMENT = Measurement(
+    fields={
+        "seed": 0,
+        "families": "sort+pair+countdown3+subset+countdown4",
+        **{BASE + name: token_pretraining.MEASUREMENT.fields[name] for name in BASE_FIELDS},
+        **_tokens.PROMPT_FIELDS,
+        **_tokens.POLICY_FIELDS,
+        "prompts_per_update": 32,
+        "group_size": 16,
+        "estimator": "maxpo",
+        "k": 8,
+        "final_k": 0,
+        "optimizer": "adam",
+        "learning_rate": 3e-4,
+        "num_updates": 300,
+        "updates_per_record": 50,
+        "variance_groups": 0,
+    },
+    outputs={
+        "J": Output("exact pass@k, mean over prompts", dims=("evaluation_k",)),
+        "success_prob": Output(
+            "exact success probability of one try", dims=("update", "family", "prompt")
+        ),
+        "reward": Output("share of right responses while training", dims=CURVE),
+        "adam_variance": Output(
+            "variance of the gradient estimate by Adam's moments", "1", CURVE, False
+        ),
+        "gradient_variance": Output(
+            "trace of the covariance of the gradient estimate at a prompt", "1", CURVE, False
+        ),
+    },
+    compute=compute,
+    coordinates=coordinates,
+    refuse=refuse,
+    starts_from=starts_from,
+    traced=(
+        "estimator",
+        "k",
+        "final_k",
+        "learning_rate",
+        *(BASE + name for name in BASE_FIELDS),
+    ),
+    seeds_per_chunk=1,
+    smoke={
+        "num_train": 50,
+        "num_test": 4,
+        "width": 16,
+        "num_layers": 1,
+        "base_num_updates": 100,
+        "prompts_per_update": 4,
+        "num_updates": 10,
+        "updates_per_record": 5,
+    },
+)

@@ -1,0 +1,1 @@
+"""Small autoregressive policies on tasks with verifiable rewards."""
