@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         mazes,
         objectives,
         report_card,
+        tokens,
         training,
     )
     from maxpo_jax.estimators import (
@@ -51,6 +52,7 @@ __all__ = [
     "reinforce",
     "report_card",
     "rloo",
+    "tokens",
     "training",
 ]
 
