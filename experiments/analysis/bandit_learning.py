@@ -108,15 +108,13 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
         return []
     run = stored_config(dataset).run
     tested = f"bandits, n = {run.num_actions}, B = {run.group_size}, K = {run.k}"
-    rivals = {"rloo": "", "ei": paper.BETTER, "pkpo_s": paper.BETTER}
+    rivals = {"rloo": "", "grpo": "", "ei": paper.BETTER, "pkpo_s": paper.BETTER}
     rivals |= dict.fromkeys(labels.added(learners), "")
     found = [
         _ends_higher(final.max_at_k, "maxpo", rival, f"J_{run.k}", statement, tested)
         for rival, statement in rivals.items()
         if rival in learners
     ]
-    if "rloo" in learners:
-        found.insert(1, _ends_higher(final.max_at_1, "rloo", "maxpo", "J_1"))
     annealed = [learner for learner in learners if learner == f"maxpo{ANNEALED}"]
     return found + [_ends_higher(final.max_at_1, one, "maxpo", "J_1") for one in annealed]
 
