@@ -117,7 +117,7 @@ def _maxpo_below(last: xr.Dataset, rival: str) -> Finding:
     return Finding(
         NAME,
         f"maxpo below {labels.short(rival)}",
-        f"After training the gradient of MaxPO varies less than that of {label}",
+        f"After training MaxPO has the lower variance, against {label}",
         effects,
         f"mean variance, MaxPO over {label}",
         paper=paper.ADAM if rival == "ei" else "",

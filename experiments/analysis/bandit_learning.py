@@ -108,7 +108,7 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
         return []
     run = stored_config(dataset).run
     tested = f"bandits, n = {run.num_actions}, B = {run.group_size}, K = {run.k}"
-    rivals = {"rloo": "", "grpo": "", "ei": paper.BETTER, "pkpo_s": paper.BETTER}
+    rivals = {"rloo": "", "grpo": "", "ei": paper.BETTER, "pkpo_s": ""}
     rivals |= dict.fromkeys(labels.added(learners), "")
     found = [
         _ends_higher(final.max_at_k, "maxpo", rival, f"J_{run.k}", statement, tested)
@@ -140,7 +140,7 @@ def _ends_higher(
         effects,
         f"{target} after training, {_label(first)} minus {_label(second)}",
         paper=statement,
-        tested=tested if statement else "",
+        tested=f"{tested}, against {_label(second)}" if statement else "",
     )
 
 

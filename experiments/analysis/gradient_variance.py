@@ -128,7 +128,7 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
     return [*found, _agrees_with_enumeration(dataset)]
 
 
-def _setting(dataset: xr.Dataset, n: int | str, k: int) -> str:
+def _setting(dataset: xr.Dataset, n: int, k: int) -> str:
     return f"bandits, n = {n}, B = {stored_config(dataset).run.group_size}, K = {k}"
 
 
@@ -153,7 +153,7 @@ def _at_size(dataset: xr.Dataset, rival: str, n: int) -> Finding:
         f"variance, MaxPO over {label}",
         _span("ratio", effects),
         paper=paper.LOWER_VARIANCE if rival == "ei" else "",
-        tested=_setting(dataset, n, k),
+        tested=f"{_setting(dataset, n, k)}, against {label}",
     )
 
 
@@ -190,8 +190,6 @@ def _near_group_size(dataset: xr.Dataset) -> Finding:
         "that of EI",
         effects,
         "variance, MaxPO over EI, geometric mean over reward families",
-        paper=paper.LOWER_VARIANCE,
-        tested=_setting(dataset, "/".join(map(str, sizes)), k),
     )
 
 

@@ -104,13 +104,8 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
     run = stored_config(dataset).run
     tested = f"{INSTANCE_LABELS[run.instance]} bandit, n = {run.num_actions}, B = {run.group_size}"
     found = [_own_k_is_best(share, tested)] if share.sizes["training_k"] > 1 else []
-    rivals = {"rloo": "", "ei": paper.BETTER, "pkpo_s": paper.BETTER}
-    rivals |= dict.fromkeys(labels.added(names), "")
-    return found + [
-        _above(share, rival, statement, tested)
-        for rival, statement in rivals.items()
-        if rival in names
-    ]
+    rivals = ("rloo", "ei", "pkpo_s", *labels.added(names))
+    return found + [_above(share, rival) for rival in rivals if rival in names]
 
 
 def _own_k_is_best(share: xr.DataArray, tested: str) -> Finding:
@@ -138,7 +133,7 @@ def _own_k_is_best(share: xr.DataArray, tested: str) -> Finding:
     )
 
 
-def _above(share: xr.DataArray, rival: str, statement: str, tested: str) -> Finding:
+def _above(share: xr.DataArray, rival: str) -> Finding:
     """Each at its best training K, as an oracle would choose it."""
     ks, label = [int(k) for k in share.evaluation_k.values], style.plain_label(rival)
     effects = [
@@ -157,8 +152,6 @@ def _above(share: xr.DataArray, rival: str, statement: str, tested: str) -> Find
         effects,
         f"J_k over its optimum, MaxPO minus {label}",
         "; ".join(f"{effects[i].estimate:+z.3f} {effects[i].where}" for i in shown),
-        paper=statement,
-        tested=tested if statement else "",
     )
 
 

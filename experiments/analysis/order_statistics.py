@@ -172,7 +172,7 @@ def _own_is_best(values: xr.DataArray, learners: list[str], world: str, k: int) 
     return Finding(
         NAME,
         f"own_is_best_{world}",
-        f"{PLACES[world]} each learner ends with the largest value of its own statistic",
+        f"{PLACES[world]} each learner is best at its own statistic",
         effects,
         "value of the own statistic, minus that of the best other learner",
     )

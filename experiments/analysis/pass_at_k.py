@@ -184,7 +184,7 @@ def _above(dataset: xr.Dataset, other: str, k: int, statement: str = "") -> Find
         effects,
         f"pass@{k} over all prompts, MaxPO minus {label}",
         paper=statement,
-        tested=_tested(dataset) if statement else "",
+        tested=f"{_tested(dataset)}, against {label}" if statement else "",
     )
 
 

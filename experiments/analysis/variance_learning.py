@@ -69,7 +69,7 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
     """Updates to the threshold, MaxPO over others, for each optimizer and policy."""
     names = labels.defined(dataset.max_at_k)
     rivals = [name for name in ("ei", *labels.added(names)) if name in names and "maxpo" in names]
-    order = [str(name) for name in dataset.optimizer.values][::-1]
+    order = sorted(map(str, dataset.optimizer.values))  # Adam first
     return [_faster(dataset, rival, optimizer) for rival in rivals for optimizer in order]
 
 
@@ -89,7 +89,7 @@ def _faster(dataset: xr.Dataset, rival: str, optimizer: str) -> Finding:
         f"updates, MaxPO over {label}, geometric mean over learning rates",
         paper=paper.BETTER if rival == "ei" else "",
         tested=f"{run.num_prompts} prompts, {run.num_right} of {run.num_answers} answers right, "
-        f"B = {run.group_size}, K = {run.k}",
+        f"B = {run.group_size}, K = {run.k}, {optimizer}, against {label}",
     )
 
 

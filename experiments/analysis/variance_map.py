@@ -124,7 +124,7 @@ def _against(dataset: xr.Dataset, other: str) -> list[Finding]:
             "; ".join(f"on {share:.0%} of it with {n} arms" for n, share in lower.items()),
             paper=paper.LOWER_VARIANCE if other == "ei" else "",
             tested=f"Bernoulli bandits, B = {run.group_size}, K = {int(ratio.k.min())} to "
-            f"{int(ratio.k.max())}, all p",
+            f"{int(ratio.k.max())}, all p, against {label}",
         ),
         _threshold(of_sizes[most].dropna("k", how="all"), most, other),
         Finding(

@@ -56,6 +56,8 @@ class Effect:
           >>> Effect("", 2.5, 2.5, 2.5).numbers
           '2.5'
         """
+        if not math.isfinite(self.estimate):
+            return "unknown"
         sign = "+" if self.signed else ""
         width = self.high - self.low
         if not width > 0:

@@ -71,6 +71,7 @@ def test_an_unknown_outcome_and_a_finding_without_effects_are_refused():
         ((-1e-9, -1e-3, 1e-3), "0.0000 [-0.0010, 0.0010]"),
         ((0.0816666, 0.0816666, 0.0816666), "0.0817"),
         ((2.0, math.nan, math.nan), "2"),
+        ((math.nan, math.nan, math.nan), "unknown"),
     ],
 )
 def test_numbers_have_the_digits_that_their_interval_knows(numbers, shown):
