@@ -312,6 +312,16 @@ def test_the_numbers_where_maxpo_does_not_win():
         assert ei[0] < maxpo[0]
         assert ei[1] > maxpo[1]
 
+    findings = json.loads((PROJECT_ROOT / "figures" / "findings.json").read_text("utf-8"))
+    ratios = {
+        (finding["name"].rpartition("_")[2], effect["where"]): effect["estimate"]
+        for finding in findings
+        if finding["figure"] == "variance_learning"
+        for effect in finding["effects"]
+    }
+    adam, ascent = (ratios[name, "with one shared policy"] for name in ("adam", "sgd"))
+    assert f"{adam:.2f} times the updates with Adam on a shared policy, and {ascent:.2f}" in page
+
     # E|g|^2 of orthogonal scores: with b(C) of C successes among the others, least at b = p e.
     assert "B/(B-K)" in page
     assert "1/(1-p)" in page

@@ -68,9 +68,11 @@ def draw(dataset: xr.Dataset) -> Drawing:
 
 def _draw_sizes(ax: Axes, of_family: xr.Dataset, label: str) -> None:
     _draw_curves(ax, of_family.num_actions.values, of_family.variance_by_size)
-    for values in of_family.exact_variance.median("seed").transpose("estimator", ...).values:
+    sizes = np.intersect1d(of_family.exact_num_actions, of_family.num_actions)
+    exact = of_family.exact_variance.sel(exact_num_actions=sizes).median("seed")
+    for values in exact.transpose("estimator", ...).values:
         ax.plot(
-            of_family.exact_num_actions.values,
+            sizes,
             values,
             linestyle="none",
             marker="_",

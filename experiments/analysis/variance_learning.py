@@ -56,9 +56,9 @@ def draw(dataset: xr.Dataset) -> Drawing:
             for name in labels.defined(curves):
                 draw_curve(ax, curves["update"].values, curves.sel(estimator=name), name, k)
             ax.axhline(stored_config(dataset).threshold, color=style.GRAY, lw=0.8, ls="--")
-            title = f"{OPTIMIZER_LABELS[str(optimizer)]}, {POLICIES[str(policy)]}"
-            style.panel_title(ax, title)
-        axes[row, 0].set_ylabel(f"pass@{k}")
+            if row == 0:
+                style.panel_title(ax, POLICIES[str(policy)])
+        axes[row, 0].set_ylabel(f"{OPTIMIZER_LABELS[str(optimizer)]}\npass@{k}")
     for ax in axes[-1]:
         ax.set_xlabel("updates")
     style.shared_legend(figure)
