@@ -111,8 +111,8 @@ MEASUREMENT = Measurement(
         **_tokens.PROMPT_FIELDS,
         **_tokens.POLICY_FIELDS,
         "share_right": 0.5,
-        "noise": 0.15,
-        "num_updates": 3000,
+        "noise": 0.3,
+        "num_updates": 2000,
     },
     outputs={
         "J": Output("exact pass@k, mean over prompts", dims=("evaluation_k",)),
