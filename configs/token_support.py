@@ -42,14 +42,16 @@ def get_config(mode: str = "full") -> ConfigDict:
         "seed": "0:4",
     }
     if mode == "smoke":
-        config.run.width = 16
+        config.run.width = 32
         config.run.num_layers = 1
-        config.run.base_num_updates = 100
+        config.run.base_share_right = 1.0
+        config.run.base_noise = 0.0
+        config.run.base_num_updates = 300
         config.run.num_test = 4
         config.run.prompts_per_update = 4
         config.run.num_updates = 10
         config.run.updates_per_record = 5
-        axes = {"estimator": ("maxpo", "ei", "rloo"), "base_seed": (0, 1), "seed": "0:2"}
+        axes = {"estimator": ("maxpo", "ei", "rloo"), "base_seed": (0,), "seed": "0:2"}
     config.grid = ConfigDict()
     config.grid.training = ConfigDict(axes)
     return config

@@ -116,7 +116,8 @@ def draw(dataset: xr.Dataset) -> Drawing:
             for name in labels.defined(of_task[measure]):
                 values = of_task[measure].sel(estimator=name)
                 token_runs.draw_mean(ax, dataset.window.values, values, name)
-            style.log_axis(ax, "y")
+            if float(of_task[measure].max()) > 0:
+                style.log_axis(ax, "y")
         _draw_ratios(row[2], of_task)
         row[0].set_ylabel(f"{task}\n{about}")
     titles = (
@@ -135,18 +136,15 @@ def draw(dataset: xr.Dataset) -> Drawing:
 def _draw_ratios(ax: Axes, of_task: xr.Dataset) -> None:
     if not {"maxpo", "ei"} <= set(labels.defined(of_task.proxy)):
         return
-    looks = {
-        "proxy": (style.GRAY, "-"),
-        "variance": (style.BLACK, "-"),
-        "theory": (style.GREEN, ":"),
-    }
-    for measure, (color, line) in looks.items():
+    colors = {"proxy": style.GRAY, "variance": style.BLACK, "theory": style.GREEN}
+    for measure, color in colors.items():
         value, low, high = _ratio(of_task[measure])
-        x = of_task.window.values
+        x, line = of_task.window.values, ":" if measure == "theory" else "-"
         ax.plot(x, value, color=color, ls=line, label=f"MaxPO / EI: {MEASURES[measure]}")
         ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     ax.axhline(1, color=style.GRAY, lw=0.8, ls="--", zorder=1)
-    style.log_axis(ax, "y", base=2)
+    if ax.dataLim.y1 > 0:
+        style.log_axis(ax, "y", base=2)
 
 
 def _ratio(
@@ -156,7 +154,8 @@ def _ratio(
     above, below = (token_runs.replicates(values.sel(estimator=n)) for n in ("maxpo", other))
 
     def ratio(runs: np.ndarray) -> np.ndarray:
-        return above[runs].mean(axis=1) / below[runs].mean(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # where no response is ever right
+            return above[runs].mean(axis=1) / below[runs].mean(axis=1)
 
     (value,) = ratio(np.arange(len(above))[None])
     return value, *comparisons.interval_of(ratio, len(above), num_effects)
@@ -168,14 +167,15 @@ def findings(dataset: xr.Dataset) -> list[Finding]:
     if "maxpo" not in names:
         return []
     last = dataset.isel(window=-1)
-    found = []
+    found: list[Finding | None] = []
     for rival in [name for name in ("ei", *labels.added(names)) if name in names]:
         statement = paper.ADAM if rival == "ei" else ""
         found += [
             _below(last, rival, "proxy", statement),
             _below(last, rival, "variance", paper.LOWER_VARIANCE if rival == "ei" else ""),
         ]
-    return found + ([_as_theory_says(last)] if "ei" in names else [])
+    found += [_as_theory_says(last)] if "ei" in names else []
+    return [finding for finding in found if finding is not None]
 
 
 def _tested(dataset: xr.Dataset) -> str:
@@ -183,14 +183,18 @@ def _tested(dataset: xr.Dataset) -> str:
     return f"token policies on sort and arrange, B = {run.group_size}, K = {run.k}"
 
 
-def _below(last: xr.Dataset, rival: str, measure: str, statement: str) -> Finding:
+def _below(last: xr.Dataset, rival: str, measure: str, statement: str) -> Finding | None:
+    """None where no response was ever right, so that nothing varied."""
     effects = []
     for task, about in TASKS.items():
-        value, low, high = map(
-            float, _ratio(last[measure].sel(task=task), rival, num_effects=len(TASKS))
-        )
+        of_task = last[measure].sel(task=task)
+        value, low, high = map(float, _ratio(of_task, rival, num_effects=len(TASKS)))
+        if not np.isfinite([value, low, high]).all():
+            continue
         outcome = comparisons.is_positive(1 - high, 1 - low, comparisons.TIE)
         effects.append(Effect(f"on {task} ({about})", value, low, high, outcome))
+    if not effects:
+        return None
     label = style.plain_label(rival)
     what = {"proxy": "Adam's proxy is", "variance": "The true variance is"}[measure]
     return Finding(
@@ -204,18 +208,23 @@ def _below(last: xr.Dataset, rival: str, measure: str, statement: str) -> Findin
     )
 
 
-def _as_theory_says(last: xr.Dataset) -> Finding:
+def _as_theory_says(last: xr.Dataset) -> Finding | None:
+    """None where nothing varied."""
     effects, told = [], []
     for task in TASKS:
         of_task = last.sel(task=task)
         value, low, high = map(float, _ratio(of_task.variance, num_effects=len(TASKS)))
         theory = float(_ratio(of_task.theory)[0])
+        if not np.isfinite([value, low, high, theory]).all() or low <= 0:
+            continue
         outcome = comparisons.within(
             np.log(low / theory), np.log(high / theory), 0.0, np.log(FACTOR)
         )
         effects.append(Effect(f"on {task}", value / theory, low / theory, high / theory, outcome))
         p = float(of_task.success_prob.mean())
         told.append(f"{value:.2f} against {theory:.2f} on {task}, at p = {p:.2f}")
+    if not effects:
+        return None
     return Finding(
         NAME,
         "as theory says",
