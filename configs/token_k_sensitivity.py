@@ -40,6 +40,7 @@ def get_config(mode: str = "full") -> ConfigDict:
         config.run.prompts_per_update = 4
         config.run.num_updates = 10
         config.run.updates_per_record = 5
+        config.run.variance_groups = 2  # as in token_adam_variance: the same program
         ks, runs = (2, 15), {"estimator": ("maxpo",), "base_seed": (0,), "seed": "0:2"}
     config.grid = ConfigDict()
     config.grid.constant = ConfigDict({**runs, "k": ks})

@@ -125,5 +125,5 @@ MEASUREMENT = Measurement(
     refuse=refuse,
     traced=("share_right", "noise"),
     seeds_per_chunk=1,
-    smoke={"num_train": 50, "num_test": 4, "width": 16, "num_layers": 1, "num_updates": 100},
+    smoke={"num_train": 60, "num_test": 4, "width": 16, "num_layers": 1, "num_updates": 100},
 )

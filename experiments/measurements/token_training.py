@@ -271,7 +271,7 @@ MEASUREMENT = Measurement(
     ),
     seeds_per_chunk=1,
     smoke={
-        "num_train": 50,
+        "num_train": 60,
         "num_test": 4,
         "width": 16,
         "num_layers": 1,
