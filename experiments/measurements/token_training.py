@@ -19,7 +19,7 @@ from experiments.common.estimator_spec import resolve
 from experiments.common.keys import key_for
 from experiments.engine.measurement import Measurement, Output, StoredRun
 from experiments.measurements import _common, _tokens, token_pretraining
-from experiments.measurements.token_pretraining import mean_pass_at_ks, success_probs
+from experiments.measurements.token_pretraining import mean_pass_at_ks, of_prompts
 from maxpo_jax import training
 from maxpo_jax.estimators import Estimator
 from maxpo_jax.tokens import gradients
@@ -71,18 +71,21 @@ def compute(
         estimators=tuple(resolve(name, k=run.k) for name in names),
         **{name: run[name] for name in STATIC if name != "estimators"},
     )
-    after = np.asarray(_success_probs(policies, tasks))
+    after = _of_prompts(policies, tasks)
+    found = dict(curves) | {"J": _mean_pass_at_ks(after[0][:, -1])}
     tested = [_tokens.family_names(run.base_families).index(name) for name in families_of(run)]
-    at_base = base["success_prob"][tested]
-    before = np.broadcast_to(at_base, (len(seeds), 1, *at_base.shape))
-    probs = np.concatenate([before, after.reshape(len(seeds), -1, *at_base.shape)], axis=1)
-    return {**curves, "J": _mean_pass_at_ks(after[:, -1]), "success_prob": probs}
+    for name, values in zip(("success_prob", "repeat_prob"), after, strict=True):
+        at_base = base[name][tested]
+        before = np.broadcast_to(at_base, (len(seeds), 1, *at_base.shape))
+        trained = np.reshape(values, (len(seeds), -1, *at_base.shape))
+        found[name] = np.concatenate([before, trained], axis=1)
+    return found
 
 
 # Apart from training, whose program then serves all families of tasks.
-_success_probs = jax.jit(
+_of_prompts = jax.jit(
     lambda policies, tasks: jax.lax.map(
-        lambda of_run: jax.lax.map(lambda policy: success_probs(policy, tasks), of_run), policies
+        lambda of_run: jax.lax.map(lambda policy: of_prompts(policy, tasks), of_run), policies
     )
 )
 _mean_pass_at_ks = jax.jit(jax.vmap(mean_pass_at_ks))
@@ -249,6 +252,12 @@ MEASUREMENT = Measurement(
         "J": Output("exact pass@k, mean over prompts", dims=("evaluation_k",)),
         "success_prob": Output(
             "exact success probability of one try", dims=("update", "family", "prompt")
+        ),
+        "repeat_prob": Output(
+            "exact probability that two right responses are the same",
+            "1",
+            ("update", "family", "prompt"),
+            None,
         ),
         "reward": Output("share of right responses while training", dims=CURVE),
         "adam_variance": Output(

@@ -71,6 +71,10 @@ def test_the_base_policy_is_what_its_outputs_say(base):
     np.testing.assert_array_equal(_tokens.as_vector(policy), base["parameters"])
     probs = exact.success_probabilities(policy, tasks.test, tasks.answers)
     np.testing.assert_allclose(base["success_prob"].ravel(), probs, rtol=1e-4)
+    each = exact.answer_probabilities(policy, tasks.test, tasks.answers)
+    for prompt, repeat in enumerate(base["repeat_prob"].ravel()):
+        own = np.asarray(each, np.float64)[tasks.answers.prompt == prompt]
+        assert repeat == pytest.approx(np.sum(own**2) / np.sum(own) ** 2, rel=1e-4)
     J = [np.mean(objectives.pass_at_k(probs, k)) for k in _tokens.EVALUATION_KS]
     np.testing.assert_allclose(base["J"], J, rtol=1e-4)
     assert base["loss"].shape == (1,)
