@@ -20,8 +20,8 @@ from maxpo_jax.tokens.vocabulary import PROMPT_LENGTH, RESPONSE_LENGTH, TASKS
 EVALUATION_KS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 SEPARATOR = "+"
 
-PROMPT_FIELDS = {"prompts_seed": 0, "num_train": 2000, "num_test": 100}
-"""Fields that say which prompts there are: of each family, to train on and to test on."""
+PROMPT_FIELDS = {"prompts_seed": 0, "num_train": 10_000, "num_test": 100}
+"""Fields that say which prompts there are: to train on in all, and to test on of each family."""
 
 POLICY_FIELDS = {"width": 64, "num_layers": 2, "num_heads": 4}
 """Fields that say how large a policy is."""
@@ -31,7 +31,7 @@ class Tasks(NamedTuple):
     """Prompts to train on and to test on.
 
     Attributes:
-      train: [families * num_train, PROMPT_LENGTH] prompts.
+      train: [num_train, PROMPT_LENGTH] prompts, of the families in turn.
       test: [families * num_test, PROMPT_LENGTH] prompts.
       answers: the right answers to those to test on.
     """
@@ -53,7 +53,11 @@ def family_names(text: str) -> list[str]:
 
 @functools.lru_cache(maxsize=8)
 def _tasks(text: str, seed: int, num_train: int, num_test: int) -> Tasks:
-    train, test = families.split_prompts(seed, family_names(text), num_train, num_test)
+    names = family_names(text)
+    of_each = -(-num_train // len(names))
+    by_family, test = families.split_prompts(seed, names, of_each, num_test)
+    in_turn = by_family.reshape(len(names), of_each, PROMPT_LENGTH).swapaxes(0, 1)
+    train = in_turn.reshape(-1, PROMPT_LENGTH)[:num_train]
     found = Tasks(train, test, families.right_answers(test))
     return jax.tree.map(lambda tokens: tokens.astype(np.int32), found)
 

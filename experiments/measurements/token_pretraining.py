@@ -42,10 +42,11 @@ def _one(run: FrozenConfigDict, seed: int) -> dict[str, np.ndarray]:
         answers,
         num_updates=run.num_updates,
     )
-    probs = success_probs(policy, tasks)
+    probs, repeats = of_prompts(policy, tasks)
     return {
         "J": np.asarray(mean_pass_at_ks(probs)),
         "success_prob": np.asarray(probs).reshape(-1, run.num_test),
+        "repeat_prob": np.asarray(repeats).reshape(-1, run.num_test),
         "loss": np.asarray(losses).reshape(-1, WINDOW).mean(axis=1),
         "parameters": np.asarray(_tokens.as_vector(policy)),
     }
@@ -68,9 +69,11 @@ def _demonstrations(
 
 
 @jax.jit
-def success_probs(policy: Policy, tasks: Tasks) -> jax.Array:
-    """[families * num_test] exact success probabilities of one try at each prompt to test on."""
-    return exact.success_probabilities(policy, tasks.test, tasks.answers)
+def of_prompts(policy: Policy, tasks: Tasks) -> tuple[jax.Array, jax.Array]:
+    """Of each prompt to test on, exactly: success of one try; two right responses are the same."""
+    probs = exact.answer_probabilities(policy, tasks.test, tasks.answers)
+    of_answers = probs, tasks.answers, len(tasks.test)
+    return exact.sum_by_prompt(*of_answers), exact.repeat_probabilities(*of_answers)
 
 
 def mean_pass_at_ks(probs: jax.Array) -> jax.Array:
@@ -111,12 +114,18 @@ MEASUREMENT = Measurement(
         **_tokens.PROMPT_FIELDS,
         **_tokens.POLICY_FIELDS,
         "share_right": 0.5,
-        "noise": 0.15,
-        "num_updates": 3000,
+        "noise": 0.3,
+        "num_updates": 2000,
     },
     outputs={
         "J": Output("exact pass@k, mean over prompts", dims=("evaluation_k",)),
         "success_prob": Output("exact success probability of one try", dims=("family", "prompt")),
+        "repeat_prob": Output(
+            "exact probability that two right responses are the same",
+            "1",
+            ("family", "prompt"),
+            None,
+        ),
         "loss": Output("loss of a response", "nat", ("update",), False),
         "parameters": Output("parameters of the policy", "1", ("parameter",), None),
     },
@@ -125,5 +134,5 @@ MEASUREMENT = Measurement(
     refuse=refuse,
     traced=("share_right", "noise"),
     seeds_per_chunk=1,
-    smoke={"num_train": 50, "num_test": 4, "width": 16, "num_layers": 1, "num_updates": 100},
+    smoke={"num_train": 60, "num_test": 4, "width": 16, "num_layers": 1, "num_updates": 100},
 )

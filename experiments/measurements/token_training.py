@@ -19,8 +19,7 @@ from experiments.common.estimator_spec import resolve
 from experiments.common.keys import key_for
 from experiments.engine.measurement import Measurement, Output, StoredRun
 from experiments.measurements import _common, _tokens, token_pretraining
-from experiments.measurements._tokens import Tasks
-from experiments.measurements.token_pretraining import mean_pass_at_ks, success_probs
+from experiments.measurements.token_pretraining import mean_pass_at_ks, of_prompts
 from maxpo_jax import training
 from maxpo_jax.estimators import Estimator
 from maxpo_jax.tokens import gradients
@@ -61,22 +60,35 @@ def compute(
     """Outputs of the runs of one setting."""
     shared = run.estimator in IN_ONE_PROGRAM
     names = IN_ONE_PROGRAM if shared else (run.estimator,)
-    outputs = _train(
+    tasks = _tokens.tasks_of(run)
+    policies, curves = _train(
         seeds,
         _tokens.from_vector(base["parameters"], run),
-        _tokens.tasks_of(run),
+        tasks.train,
         _schedule(run),
         np.float32(run.learning_rate),
         np.int32(names.index(run.estimator)),
         estimators=tuple(resolve(name, k=run.k) for name in names),
         **{name: run[name] for name in STATIC if name != "estimators"},
     )
-    found = {name: np.asarray(values) for name, values in outputs.items()}
-    tested = [_tokens.family_names(run.base_families).index(f) for f in families_of(run)]
-    at_base = base["success_prob"][tested]
-    probs = found["success_prob"].reshape(len(seeds), -1, *at_base.shape)
-    before = np.broadcast_to(at_base, (len(seeds), 1, *at_base.shape))
-    return found | {"success_prob": np.concatenate([before, probs], axis=1)}
+    after = _of_prompts(policies, tasks)
+    found = dict(curves) | {"J": _mean_pass_at_ks(after[0][:, -1])}
+    tested = [_tokens.family_names(run.base_families).index(name) for name in families_of(run)]
+    for name, values in zip(("success_prob", "repeat_prob"), after, strict=True):
+        at_base = base[name][tested]
+        before = np.broadcast_to(at_base, (len(seeds), 1, *at_base.shape))
+        trained = np.reshape(values, (len(seeds), -1, *at_base.shape))
+        found[name] = np.concatenate([before, trained], axis=1)
+    return found
+
+
+# Apart from training, whose program then serves all families of tasks.
+_of_prompts = jax.jit(
+    lambda policies, tasks: jax.lax.map(
+        lambda of_run: jax.lax.map(lambda policy: of_prompts(policy, tasks), of_run), policies
+    )
+)
+_mean_pass_at_ks = jax.jit(jax.vmap(mean_pass_at_ks))
 
 
 def families_of(run: FrozenConfigDict) -> list[str]:
@@ -94,7 +106,7 @@ def _schedule(run: FrozenConfigDict) -> np.ndarray:
 def _train(
     seeds: jax.Array,
     base: Policy,
-    tasks: Tasks,
+    prompts: jax.Array,
     ks: jax.Array,
     learning_rate: jax.Array,
     which: jax.Array,
@@ -106,10 +118,10 @@ def _train(
     num_updates: int,
     updates_per_record: int,
     variance_groups: int,
-) -> dict[str, jax.Array]:
-    """Outputs [seeds, ...]."""
+) -> tuple[Policy, dict[str, jax.Array]]:
+    """Policies and curves [seeds, window, ...]."""
     world = gradients.make_world(
-        jnp.asarray(tasks.train),
+        jnp.asarray(prompts),
         verify=verify,
         estimator=_chosen(estimators, which),
         group_size=group_size,
@@ -117,38 +129,48 @@ def _train(
         response_length=RESPONSE_LENGTH,
     )
 
-    def one(seed: jax.Array) -> dict[str, jax.Array]:
-        probe = None
-        if variance_groups:
-            drawn = world.draw(key_for(seed, "token_training", "variance"), variance_groups)
-            # Several groups for the same prompts: their differences are those of the samples.
-            probe = drawn._replace(prompts=jnp.broadcast_to(drawn.prompts[:1], drawn.prompts.shape))
+    def record(window: Window) -> tuple[Policy, dict[str, jax.Array]]:
+        unknown = jnp.full((), jnp.nan)
+        # The estimate of an update is the mean over its prompts: with these held fixed, its
+        # variance is that of the estimate at a prompt, mean over prompts, over their number.
+        variance = prompts_per_update * training.total_variance(window.extra.gradient)
+        is_adam = optimizer == "adam"
+        return window.params, {
+            "reward": jnp.mean(window.estimates.rewards),
+            "adam_variance": training.adam_variance_proxy(window.optimizer_state)
+            if is_adam
+            else unknown,
+            "gradient_variance": variance if variance_groups else unknown,
+        }
 
-        def record(window: Window) -> dict[str, jax.Array]:
-            return {
-                "success_prob": success_probs(window.params, tasks),
-                "reward": jnp.mean(window.estimates.rewards),
-                "adam_variance": training.adam_variance_proxy(window.optimizer_state)
-                if optimizer == "adam"
-                else jnp.full((), jnp.nan),
-                "gradient_variance": _variance_at_prompts(world, probe, window.params, ks[-1]),
-            }
-
+    def one(seed: jax.Array) -> tuple[Policy, dict[str, jax.Array]]:
         _, records = training.train(
             key_for(seed, "token_training"),
             base,
             ks,
             learning_rate,
-            world=world,
+            world=_with_same_prompts(world, updates_per_record),
             optimizer=training.OPTIMIZERS[optimizer],
             record=record,
             updates_per_record=updates_per_record,
+            extra_groups=variance_groups,
         )
-        return records | {"J": mean_pass_at_ks(records["success_prob"][-1])}
+        return records
 
     # One run after the other: a batch of responses fills the cores, and under `vmap` the choice
     # between estimators would take every one of them.
     return jax.lax.map(one, seeds)
+
+
+def _with_same_prompts(world: World, num_updates: int) -> World:
+    """The world in which all groups of a draw after those of the updates have the same prompts."""
+
+    def draw(key: jax.Array, n: int) -> Randomness:
+        drawn = world.draw(key, n)
+        row = jnp.minimum(jnp.arange(n), num_updates)
+        return drawn._replace(prompts=drawn.prompts[row])
+
+    return World(draw, world.estimate)
 
 
 def _chosen(estimators: tuple[Estimator, ...], which: jax.Array) -> Estimator:
@@ -160,20 +182,6 @@ def _chosen(estimators: tuple[Estimator, ...], which: jax.Array) -> Estimator:
         return jax.lax.switch(which, estimators, rewards, k)
 
     return dataclasses.replace(estimators[0], function=function)
-
-
-def _variance_at_prompts(
-    world: World, probe: Randomness | None, policy: Policy, k: jax.Array
-) -> jax.Array:
-    """Trace of the covariance of the estimate at a prompt, mean over prompts.
-
-    The estimate of an update is the mean over its prompts, so its variance with the prompts held
-    fixed is that of a prompt over their number.
-    """
-    if probe is None:
-        return jnp.full((), jnp.nan)
-    estimates = jax.lax.map(lambda groups: world.estimate(groups, policy, k).gradient, probe)
-    return probe.prompts.shape[1] * training.total_variance(estimates)
 
 
 def coordinates(run: FrozenConfigDict) -> dict[str, np.ndarray]:
@@ -202,9 +210,10 @@ def refuse(run: FrozenConfigDict) -> str:
         else "",
         _common.refuse_below(run, 1, "prompts_per_update"),
         _common.refuse_training(run, updates_per_record=run.updates_per_record),
-        f"variance_groups is {run.variance_groups}; it must be 0, or 2 or more"
-        if run.variance_groups < 0 or run.variance_groups == 1
-        else "",
+        ""
+        if run.variance_groups == 0 or 2 <= run.variance_groups <= run.updates_per_record
+        else f"variance_groups is {run.variance_groups}; it must be 0, or 2 to updates_per_record, "
+        f"which is {run.updates_per_record}",
         _refuse_k(run),
     )
 
@@ -244,6 +253,12 @@ MEASUREMENT = Measurement(
         "success_prob": Output(
             "exact success probability of one try", dims=("update", "family", "prompt")
         ),
+        "repeat_prob": Output(
+            "exact probability that two right responses are the same",
+            "1",
+            ("update", "family", "prompt"),
+            None,
+        ),
         "reward": Output("share of right responses while training", dims=CURVE),
         "adam_variance": Output(
             "variance of the gradient estimate by Adam's moments", "1", CURVE, False
@@ -265,7 +280,7 @@ MEASUREMENT = Measurement(
     ),
     seeds_per_chunk=1,
     smoke={
-        "num_train": 50,
+        "num_train": 60,
         "num_test": 4,
         "width": 16,
         "num_layers": 1,

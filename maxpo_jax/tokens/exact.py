@@ -21,6 +21,40 @@ ANSWERS_AT_ONCE = 4096
 """Answers whose probabilities are worked out together: enough to be fast, few for the memory."""
 
 
+def answer_probabilities(policy: Policy, prompts: ArrayLike, answers: Answers) -> Array:
+    r"""Probability of each right answer.
+
+    .. math:: \pi(y | x), \quad y \text{ right}
+
+    Args:
+      policy: the policy.
+      prompts: [num_prompts, prompt_length] tokens.
+      answers: all right answers to them.
+
+    Returns:
+      [answers] probabilities.
+
+    Raises:
+      ValueError: answers that are longer than the policy writes.
+
+    Example:
+      >>> policy = policies.initial_policy(
+      ...     jax.random.key(0), vocabulary_size=4, prompt_length=2, response_length=3, width=8)
+      >>> answers = Answers(jnp.array([0, 0]), jnp.array([[3, 0, 0], [2, 1, 0]]))
+      >>> answer_probabilities(policy, jnp.array([[1, 2]]), answers).round(2).tolist()
+      [0.06, 0.02]
+    """
+    memory = jax.vmap(policies.encode, in_axes=(None, 0))(policy, jnp.asarray(prompts))
+
+    def probability(answer: tuple[Array, Array]) -> Array:
+        prompt, tokens = answer
+        of_prompt = jax.tree.map(lambda leaf: leaf[prompt], memory)
+        return jnp.exp(jnp.sum(policies.token_log_probs(policy, of_prompt, tokens)))
+
+    listed = jnp.asarray(answers.prompt), jnp.asarray(answers.tokens)
+    return jax.lax.map(probability, listed, batch_size=min(ANSWERS_AT_ONCE, listed[0].size))
+
+
 def success_probabilities(policy: Policy, prompts: ArrayLike, answers: Answers) -> Array:
     r"""Probability that one response to each prompt is right.
 
@@ -44,18 +78,52 @@ def success_probabilities(policy: Policy, prompts: ArrayLike, answers: Answers) 
       >>> success_probabilities(policy, jnp.array([[1, 2]]), answers).round(2).tolist()
       [0.08]
     """
-    prompts = jnp.asarray(prompts)
-    memory = jax.vmap(policies.encode, in_axes=(None, 0))(policy, prompts)
+    probs = answer_probabilities(policy, prompts, answers)
+    return sum_by_prompt(probs, answers, jnp.shape(prompts)[0])
 
-    def probability(answer: tuple[Array, Array]) -> Array:
-        prompt, tokens = answer
-        of_prompt = jax.tree.map(lambda leaf: leaf[prompt], memory)
-        return jnp.exp(jnp.sum(policies.token_log_probs(policy, of_prompt, tokens)))
 
-    listed = jnp.asarray(answers.prompt), jnp.asarray(answers.tokens)
-    probs = jax.lax.map(probability, listed, batch_size=min(ANSWERS_AT_ONCE, listed[0].size))
-    nothing = jnp.zeros(prompts.shape[0], probs.dtype)
-    return nothing.at[listed[0]].add(probs)
+def sum_by_prompt(values: Array, answers: Answers, num_prompts: int) -> Array:
+    """Sums over the right answers to each prompt.
+
+    Args:
+      values: [answers] what is summed.
+      answers: the right answers.
+      num_prompts: how many prompts there are. Static.
+
+    Returns:
+      [num_prompts] sums.
+
+    Example:
+      >>> answers = Answers(jnp.array([0, 0, 2]), jnp.zeros((3, 3), int))
+      >>> sum_by_prompt(jnp.array([0.25, 0.5, 1.0]), answers, 3).tolist()
+      [0.75, 0.0, 1.0]
+    """
+    return jnp.zeros(num_prompts, values.dtype).at[jnp.asarray(answers.prompt)].add(values)
+
+
+def repeat_probabilities(probs: Array, answers: Answers, num_prompts: int) -> Array:
+    r"""Probability that two right responses to a prompt are the same.
+
+    .. math:: \sum_{y \text{ right}} \left( \frac{\pi(y | x)}{p(x)} \right)^2
+
+    It is 1 where one answer is right, and small where many are about equally likely: its reciprocal
+    is the effective number of right answers.
+
+    Args:
+      probs: [answers] of `answer_probabilities`.
+      answers: the right answers.
+      num_prompts: how many prompts there are. Static.
+
+    Returns:
+      [num_prompts] probabilities.
+
+    Example:
+      >>> answers = Answers(jnp.array([0, 0, 1]), jnp.zeros((3, 3), int))
+      >>> repeat_probabilities(jnp.array([0.2, 0.2, 0.1]), answers, 2).round(2).tolist()
+      [0.5, 1.0]
+    """
+    shares = probs / sum_by_prompt(probs, answers, num_prompts)[jnp.asarray(answers.prompt)]
+    return sum_by_prompt(jnp.square(shares), answers, num_prompts)
 
 
 def max_at_k(policy: Policy, prompts: ArrayLike, answers: Answers, k: int | Array) -> Array:

@@ -8,7 +8,16 @@ import xarray as xr
 from experiments.common import configuration
 from experiments.engine import figure_config, measurement
 
-LENGTHS = {"update": 5, "prompt": 12, "num_draws": 7, "evaluation_k": 9, "reward": 4, "return": 6}
+LENGTHS = {
+    "update": 5,
+    "window": 4,
+    "family": 2,
+    "prompt": 12,
+    "num_draws": 7,
+    "evaluation_k": 9,
+    "reward": 4,
+    "return": 6,
+}
 KS = 2 ** np.arange(9)
 
 

@@ -30,7 +30,7 @@ TINY = {
     "learning_rate": 0.01,
     "num_updates": 4,
     "updates_per_record": 2,
-    "variance_groups": 3,
+    "variance_groups": 2,
 }
 
 
@@ -71,6 +71,10 @@ def test_the_base_policy_is_what_its_outputs_say(base):
     np.testing.assert_array_equal(_tokens.as_vector(policy), base["parameters"])
     probs = exact.success_probabilities(policy, tasks.test, tasks.answers)
     np.testing.assert_allclose(base["success_prob"].ravel(), probs, rtol=1e-4)
+    each = exact.answer_probabilities(policy, tasks.test, tasks.answers)
+    for prompt, repeat in enumerate(base["repeat_prob"].ravel()):
+        own = np.asarray(each, np.float64)[tasks.answers.prompt == prompt]
+        assert repeat == pytest.approx(np.sum(own**2) / np.sum(own) ** 2, rel=1e-4)
     J = [np.mean(objectives.pass_at_k(probs, k)) for k in _tokens.EVALUATION_KS]
     np.testing.assert_allclose(base["J"], J, rtol=1e-4)
     assert base["loss"].shape == (1,)
@@ -114,10 +118,10 @@ def test_training_is_the_recursion_of_its_definition(base, found):
     policy = _tokens.from_vector(theta.astype(np.float32), run)
     probs = np.asarray(exact.success_probabilities(policy, tasks.test, tasks.answers))
     np.testing.assert_allclose(found["success_prob"][0, -1].ravel(), probs, rtol=2e-2, atol=1e-7)
-    drawn = world.draw(key_for(3, "token_training", "variance"), 3)
+    drawn = world.draw(jax.random.fold_in(key_for(3, "token_training"), 1), 2 + 2)
     gradients_at_prompts = []
-    for uniforms in drawn.uniforms:  # three groups for each of the same two prompts
-        groups = Randomness(drawn.prompts[0], uniforms)
+    for uniforms in drawn.uniforms[2:]:  # two further groups for each of the same two prompts
+        groups = Randomness(drawn.prompts[2], uniforms)
         gradients_at_prompts.append(_tokens.as_vector(estimate(groups, policy, jnp.int32(2))[0]))
     variance = 2 * np.var(np.array(gradients_at_prompts), axis=0, ddof=1).sum()
     assert found["gradient_variance"][0, -1] == pytest.approx(variance, rel=1e-2)
@@ -176,7 +180,7 @@ def test_a_base_policy_of_another_size_is_refused_in_one_line(base):
         ({"num_updates": 70}, "num_updates is 70; it must be a multiple of 50"),
         ({"base_num_updates": 150}, "num_updates is 150; it must be a multiple of 100"),
         ({"base_noise": 1.5}, "noise is 1.5; it is a share"),
-        ({"variance_groups": 1}, "variance_groups is 1; it must be 0, or 2 or more"),
+        ({"variance_groups": 1}, "variance_groups is 1; it must be 0, or 2 to updates_per_record"),
         ({"prompts_per_update": 0}, "prompts_per_update is 0"),
     ],
 )
