@@ -89,6 +89,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"figures": figure_table},
     "maxpo_jax/estimators/README.md": {"estimators": estimator_table},
     "maxpo_jax/report_card/README.md": {"report_cards": report_cards},
+    "maxpo_jax/tokens/README.md": {},
     "experiments/README.md": {"measurements": measurement_table},
 }
 

@@ -143,7 +143,7 @@ def test_make_has_the_targets_of_the_pages():
 def test_examples_run(page):
     code = "\n".join(block for block in blocks(TEXTS[page]) if block.startswith(">>>"))
     test = doctest.DocTestParser().get_doctest(code, {}, page, None, 0)
-    assert test.examples or page == "experiments/README.md"
+    assert test.examples or page in ("experiments/README.md", "maxpo_jax/tokens/README.md")
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
