@@ -54,7 +54,7 @@ def test_sections_come_in_one_order_and_are_indented_by_two(name):
         assert re.match(r"  \S", lines[lines.index(head) + 1]), head
 
 
-PUBLIC_MODULES = ("bandits", "coefficients", "mazes", "objectives")
+PUBLIC_MODULES = ("bandits", "coefficients", "groups", "mazes", "objectives", "tokens")
 CATALOGUE = {name: getattr(estimators, name) for name in estimators.__all__}
 FOR_DIRECT_USE = {
     name: member

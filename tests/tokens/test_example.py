@@ -12,7 +12,8 @@ SMALL = {
     "num_updates=500": "num_updates=2",
     "num_updates=200": "num_updates=2",
     "updates_per_record=50": "updates_per_record=1",
-    "group_size=16, prompts_per_update=16": "group_size=9, prompts_per_update=2",
+    "group_size=16": "group_size=9",
+    "prompts_per_update=16": "prompts_per_update=2",
 }
 
 
