@@ -18,9 +18,9 @@ TITLES = {
     "sort": "sort",
     "arrange": "arrange",
     "pair": "pair",
-    "countdown3": "countdown, 3 numbers",
+    "countdown3": "countdown of 3",
     "subset": "subset",
-    "countdown4": "countdown, 4 numbers",
+    "countdown4": "countdown of 4",
 }
 """Name of a family of tasks -> the title of its panel."""
 
