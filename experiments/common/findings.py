@@ -199,4 +199,5 @@ def records(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 
 def _known(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+    """To eight digits: the last ones differ between processors."""
+    return float(f"{number:.8g}") if math.isfinite(number) else None
