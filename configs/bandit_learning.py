@@ -2,8 +2,9 @@
 
     python -m experiments.reproduce --only=bandit_learning
 
-Expected (full mode): on the ladder, the estimators of grad J_K reach a much larger J_K than RLOO
-and GRPO, which reach the larger J_1. About 1 minute on two cores; smoke mode 15 seconds.
+Measured (full mode): MaxPO ends with a larger J_K than RLOO and GRPO on the needle (by 0.5) and on
+the ladder (by 0.13), where at their best learning rate these two hardly leave the first policy.
+Half a minute on two cores; smoke mode 15 seconds.
 """
 
 from typing import Any

@@ -2,10 +2,10 @@
 
     python -m experiments.reproduce --only=order_statistics
 
-Expected (full mode): each learner ends with the largest value of its own statistic. On the ladder,
-the one for the worst of 4 takes the sure rung, the one for the best of 4 spreads over rare ones; in
-the maze, those for the worst and the middle settle on one action. A minute on two cores; smoke mode
-15 seconds.
+Measured (full mode): each learner is best at its own statistic, or tied. On the ladder, the one for
+the worst of 4 takes the sure rung, the one for the best of 4 spreads over rare ones; in the maze,
+those for the worst and the middle settle on one action. A minute on two cores; smoke mode 15
+seconds.
 """
 
 from typing import Any
